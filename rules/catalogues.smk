@@ -1,0 +1,101 @@
+# From the archives (or the simulated sky) to tables and mosaics on disk.
+
+
+rule render_sky:
+    output:
+        "resources/sky/{key}/sky.json",
+    log:
+        "logs/render_sky/{key}.log",
+    benchmark:
+        "logs/render_sky/{key}.benchmark.tsv"
+    params:
+        code=wf.code("render_sky"),
+        sky=wf.config.sky.model_dump(mode="json"),
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=20,
+    message:
+        "Rendering the simulated sky (seed {params.sky[seed]})"
+    conda:
+        "../envs/io.yaml"
+    script:
+        "../workflow/scripts/render_sky.py"
+
+
+rule download_catalogue:
+    input:
+        wf.sky_input(),
+    output:
+        "resources/catalogues/{sample}/{catalogue}.parquet",
+    log:
+        "logs/download_catalogue/{sample}.{catalogue}.log",
+    benchmark:
+        "logs/download_catalogue/{sample}.{catalogue}.benchmark.tsv"
+    params:
+        code=lambda w: wf.code("download_catalogue", "tuningfork.wire", f"tuningfork.catalogues.{w.catalogue}"),
+        wire=wf.wire(),
+        query=lambda w: wf.catalogue_query(w.sample, w.catalogue),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+        net_vizier=1,
+    message:
+        "Downloading the catalogue {wildcards.catalogue} for {wildcards.sample}"
+    conda:
+        "../envs/io.yaml"
+    script:
+        "../workflow/scripts/download_catalogue.py"
+
+
+rule download_labels:
+    input:
+        wf.sky_input(),
+    output:
+        "resources/catalogues/{sample}/labels.csv",
+    log:
+        "logs/download_labels/{sample}.log",
+    benchmark:
+        "logs/download_labels/{sample}.benchmark.tsv"
+    params:
+        code=wf.code("download_labels", "tuningfork.wire"),
+        wire=wf.wire(),
+        url=lambda w: wf.config.samples[w.sample].labels.url,
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=20,
+        net_web=1,
+    message:
+        "Downloading the labels of {wildcards.sample}"
+    conda:
+        "../envs/io.yaml"
+    script:
+        "../workflow/scripts/download_labels.py"
+
+
+rule download_mosaics:
+    input:
+        wf.sky_input(),
+    output:
+        "resources/mosaics/{sample}/{field}.json",
+    log:
+        "logs/download_mosaics/{sample}.{field}.log",
+    benchmark:
+        "logs/download_mosaics/{sample}.{field}.benchmark.tsv"
+    params:
+        code=wf.code("download_mosaics", "tuningfork.wire"),
+        wire=wf.wire(),
+        images=lambda w: wf.mosaic_request(w.sample, w.field),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=600,
+        net_mast=1,
+    message:
+        "Downloading the mosaics of {wildcards.field} for {wildcards.sample}"
+    conda:
+        "../envs/io.yaml"
+    script:
+        "../workflow/scripts/download_mosaics.py"

@@ -1,0 +1,132 @@
+# From stamps to networks, from networks to predictions, from predictions to numbers and figures.
+# Stamps and tables come without their times (ancient) and with their digests as parameters; the weights of a parent are a plain input.
+
+
+def training_input(w):
+    parent = wf.parent(w.model)
+    files = frozen_files(wf.plans[w.model].model.train)
+    return {**files, **({"parent": f"results/models/{parent}/weights.safetensors"} if parent else {})}
+
+
+rule train_model:
+    input:
+        unpack(training_input),
+    output:
+        weights="results/models/{model}/weights.safetensors",
+        description="results/models/{model}/model.json",
+        history="results/models/{model}/history.csv",
+    log:
+        "logs/train_model/{model}.log",
+    benchmark:
+        "logs/train_model/{model}.benchmark.tsv"
+    params:
+        code=lambda w: wf.code("train_model", wf.network_module(w.model)),
+        training=lambda w: wf.training(w.model),
+        parent=lambda w: wf.parent(w.model),
+        frozen=lambda w: frozen([wf.plans[w.model].model.train], "stamps", "labels"),
+    threads: wf.config.compute.training_threads
+    resources:
+        mem_mb=wf.config.compute.training_mem_mb,
+        runtime=wf.config.compute.training_minutes,
+        **wf.gpu(),
+    message:
+        "Training {wildcards.model} on {params.training[sample]}"
+    conda:
+        "../envs/torch.yaml"
+    script:
+        "../workflow/scripts/train_model.py"
+
+
+def prediction_input(w):
+    files = frozen_files(w.sample)
+    names = [w.model, *(wf.folds(w.model) if wf.config.models[w.model].train == w.sample else [])]
+    weights = expand("results/models/{name}/weights.safetensors", name=names)
+    descriptions = expand("results/models/{name}/model.json", name=names)
+    return {**files, "weights": weights, "descriptions": descriptions}
+
+
+rule predict:
+    input:
+        unpack(prediction_input),
+    output:
+        "results/models/{model}/predictions/{sample}.parquet",
+    log:
+        "logs/predict/{model}.{sample}.log",
+    benchmark:
+        "logs/predict/{model}.{sample}.benchmark.tsv"
+    params:
+        code=lambda w: wf.code("predict", wf.network_module(w.model)),
+        frozen=lambda w: frozen([w.sample], "stamps", "labels"),
+        trained_on=lambda w: wf.config.models[w.model].train,
+    threads: wf.config.compute.training_threads
+    resources:
+        mem_mb=wf.config.compute.training_mem_mb,
+        runtime=wf.config.compute.training_minutes,
+        **wf.gpu(),
+    message:
+        "Predicting {wildcards.sample} with {wildcards.model}"
+    conda:
+        "../envs/torch.yaml"
+    script:
+        "../workflow/scripts/predict.py"
+
+
+def evaluation_input(w):
+    model = wf.config.models[w.model]
+    names = [w.model, *model.compare_to]
+    return {
+        **frozen_files(model.train),
+        "predictions": expand("results/models/{name}/predictions/{sample}.parquet", name=names, sample=model.train),
+        "history": expand(
+            "results/models/{name}/history.csv",
+            name=[w.model, *wf.folds(w.model), *model.compare_to],
+        ),
+        "description": f"results/models/{w.model}/model.json",
+    }
+
+
+def figure(name, caption):
+    return report(
+        f"results/models/{{model}}/figures/{name}.png",
+        caption=f"../workflow/report/{caption}.rst",
+        category="Models",
+        labels={"model": "{model}", "figure": name.replace("_", " ")},
+    )
+
+
+rule evaluate_model:
+    input:
+        unpack(evaluation_input),
+    output:
+        metrics="results/models/{model}/metrics.json",
+        table=report(
+            "results/models/{model}/metrics.html",
+            caption="../workflow/report/metrics.rst",
+            category="Models",
+            labels={"model": "{model}", "figure": "metrics"},
+        ),
+        card="results/models/{model}/README.md",
+        learning=figure("learning_curves", "learning_curves"),
+        comparison=figure("comparison", "comparison"),
+        groups=figure("error_by_group", "error_by_group"),
+        calibration=figure("calibration", "calibration"),
+        confusion=figure("confusion", "confusion"),
+        examples=figure("examples", "examples"),
+    log:
+        "logs/evaluate_model/{model}.log",
+    benchmark:
+        "logs/evaluate_model/{model}.benchmark.tsv"
+    params:
+        code=wf.code("evaluate_model"),
+        frozen=lambda w: frozen([wf.config.models[w.model].train], "stamps", "labels", "ledger"),
+        evaluation=lambda w: wf.evaluation(w.model),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    message:
+        "Evaluating {wildcards.model}"
+    conda:
+        "../envs/io.yaml"
+    script:
+        "../workflow/scripts/evaluate_model.py"

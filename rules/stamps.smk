@@ -1,0 +1,196 @@
+# From samples to stamps: one file a shard, a ledger with a status for every object, and the digests that training depends on.
+# A shard's stamps depend on its own rows (their digest is a parameter), not on the time of the table that holds all rows (ancient).
+
+
+rule cut_stamps:
+    input:
+        table=ancient("results/samples/{sample}/objects.parquet"),
+        mosaics=lambda w: expand(
+            "resources/mosaics/{sample}/{field}.json",
+            sample=w.sample,
+            field=shards(w.sample)[w.shard]["fields"],
+        ),
+    output:
+        stamps="results/samples/{sample}/stamps/{shard}.arrow",
+        digest="results/samples/{sample}/stamps/{shard}.sha256",
+    wildcard_constraints:
+        sample=wf.pattern(wf.samples("mosaic")),
+    log:
+        "logs/cut_stamps/{sample}.{shard}.log",
+    benchmark:
+        "logs/cut_stamps/{sample}.{shard}.benchmark.tsv"
+    params:
+        code=wf.code("cut_stamps"),
+        rows=lambda w: shards(w.sample)[w.shard]["digest"],
+        stamp=lambda w: wf.sample_slice(w.sample, "stamp"),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    message:
+        "Cutting the stamps of {wildcards.sample}, shard {wildcards.shard}"
+    conda:
+        "../envs/io.yaml"
+    script:
+        "../workflow/scripts/cut_stamps.py"
+
+
+rule import_stamps:
+    input:
+        table=ancient("results/samples/{sample}/objects.parquet"),
+    output:
+        stamps="results/samples/{sample}/stamps/{shard}.arrow",
+        digest="results/samples/{sample}/stamps/{shard}.sha256",
+    wildcard_constraints:
+        sample=wf.pattern(wf.samples("folder")),
+    log:
+        "logs/import_stamps/{sample}.{shard}.log",
+    benchmark:
+        "logs/import_stamps/{sample}.{shard}.benchmark.tsv"
+    params:
+        code=wf.code("import_stamps"),
+        rows=lambda w: shards(w.sample)[w.shard]["digest"],
+        stamp=lambda w: wf.sample_slice(w.sample, "stamp", "folder"),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    message:
+        "Importing the pictures of {wildcards.sample}, shard {wildcards.shard}"
+    conda:
+        "../envs/io.yaml"
+    script:
+        "../workflow/scripts/import_stamps.py"
+
+
+rule collect_stamps:
+    input:
+        lambda w: expand(
+            "results/samples/{sample}/stamps/{shard}.sha256",
+            sample=w.sample,
+            shard=shards(w.sample),
+        ),
+    output:
+        digests="results/samples/{sample}/stamps.json",
+        ledger="results/samples/{sample}/ledger.parquet",
+    log:
+        "logs/collect_stamps/{sample}.log",
+    benchmark:
+        "logs/collect_stamps/{sample}.benchmark.tsv"
+    params:
+        code=wf.code("collect_stamps"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    message:
+        "Collecting the ledger of {wildcards.sample}"
+    conda:
+        "../envs/io.yaml"
+    script:
+        "../workflow/scripts/collect_stamps.py"
+
+
+rule check_ledger:
+    input:
+        selected="results/samples/{sample}/selected.parquet",
+        ledger="results/samples/{sample}/ledger.parquet",
+    output:
+        "results/samples/{sample}/ledger.json",
+    log:
+        "logs/check_ledger/{sample}.log",
+    benchmark:
+        "logs/check_ledger/{sample}.benchmark.tsv"
+    params:
+        code=wf.code("check_ledger"),
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    message:
+        "Checking that no object of {wildcards.sample} was lost"
+    conda:
+        "../envs/io.yaml"
+    script:
+        "../workflow/scripts/check_ledger.py"
+
+
+# One checkpoint for all samples that models join: the only point before training where a rerun with the same result ends.
+checkpoint freeze_group:
+    input:
+        digests=lambda w: expand("results/samples/{sample}/stamps.json", sample=wf.groups[w.group]),
+        index=lambda w: expand("results/samples/{sample}/shards.json", sample=wf.groups[w.group]),
+        ledger=lambda w: expand("results/samples/{sample}/ledger.json", sample=wf.groups[w.group]),
+    output:
+        "results/groups/{group}.json",
+    log:
+        "logs/freeze_group/{group}.log",
+    benchmark:
+        "logs/freeze_group/{group}.benchmark.tsv"
+    params:
+        code=wf.code("freeze_group"),
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    message:
+        "Freezing the samples {input.digests}"
+    conda:
+        "../envs/io.yaml"
+    script:
+        "../workflow/scripts/freeze_group.py"
+
+
+def frozen(samples, *what):
+    """Digests of frozen samples: what training, prediction and publishing depend on instead of file times."""
+    group = wf.group_of(samples[0])
+    return wf.frozen(checkpoints.freeze_group.get(group=group).output[0], samples, *what)
+
+
+def frozen_files(sample):
+    """Tables and stamps of a sample, without their times; the frozen file keeps all above it in the graph."""
+    group = wf.group_of(sample)
+    checkpoints.freeze_group.get(group=group)
+    folder = f"results/samples/{sample}"
+    return {
+        "objects": ancient(f"{folder}/objects.parquet"),
+        "ledger": ancient(f"{folder}/ledger.parquet"),
+        "stamps": [ancient(f"{folder}/stamps/{shard}.arrow") for shard in shards(sample)],
+        "frozen": ancient(f"results/groups/{group}.json"),
+    }
+
+
+rule show_sample:
+    input:
+        unpack(lambda w: frozen_files(w.sample)),
+    output:
+        stamps=report(
+            "results/samples/{sample}/figures/stamps.png",
+            caption="../workflow/report/stamps.rst",
+            category="Samples",
+            labels={"sample": "{sample}", "figure": "stamps"},
+        ),
+        objects=report(
+            "results/samples/{sample}/figures/objects.png",
+            caption="../workflow/report/objects.rst",
+            category="Samples",
+            labels={"sample": "{sample}", "figure": "objects"},
+        ),
+    log:
+        "logs/show_sample/{sample}.log",
+    benchmark:
+        "logs/show_sample/{sample}.benchmark.tsv"
+    params:
+        code=wf.code("show_sample"),
+        frozen=lambda w: frozen([w.sample], "stamps", "labels", "ledger"),
+        sample=lambda w: wf.sample_slice(w.sample, "kind", "targets", "task"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    message:
+        "Drawing the stamps of {wildcards.sample}"
+    conda:
+        "../envs/io.yaml"
+    script:
+        "../workflow/scripts/show_sample.py"

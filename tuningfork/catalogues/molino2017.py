@@ -1,0 +1,313 @@
+"""Molino et al. (2017): photometry and shapes of galaxies in the 25 CLASH clusters, from VizieR or from the team's text files on MAST.
+
+Both sources end in the same columns (`SOURCES` pairs their spellings). VizieR has one table a cluster and blanks where the text files hold
+99 (not detected: the error column then holds the limit) or -99 (unknown). Two columns labelled as the BCG's position in degrees hold pixels.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from astropy.table import MaskedColumn, Table, vstack
+
+from tuningfork import tables
+from tuningfork.catalogues import columns as common
+from tuningfork.errors import CatalogueError
+
+CATALOGUE = "J/MNRAS/470/95"
+BIBCODE = "2017MNRAS.470...95M"
+PIXEL_SCALE_ARCSEC = 0.065
+PETROSIAN_FACTOR = 2.0  # SExtractor's PETRO_RADIUS is PETROPARAMS[0] x R(eta = 0.2), in units of a
+PETROSIAN_FLOOR = 3.5  # its lower limit, which a failed measurement gets too
+CLUSTERS = (
+    "a1423",
+    "a209",
+    "a2261",
+    "a383",
+    "a611",
+    "clj1226",
+    "macs0329",
+    "macs0416",
+    "macs0429",
+    "macs0647",
+    "macs0717",
+    "macs0744",
+    "macs1115",
+    "macs1149",
+    "macs1206",
+    "macs1311",
+    "macs1423",
+    "macs1720",
+    "macs1931",
+    "macs2129",
+    "ms2137",
+    "rxj1347",
+    "rxj1532",
+    "rxj2129",
+    "rxj2248",
+)
+_NOT_DETECTED, _UNKNOWN = 99.0, -99.0
+_LIMIT_RANGE = (10.0, 40.0)  # an error column holds a magnitude limit only within these; magnitude errors of faint detections reach thousands
+
+
+class Source(NamedTuple):
+    """One published quantity: its spelling on MAST and on VizieR, unit, UCD and meaning."""
+
+    mast: str
+    vizier: str
+    unit: str | None
+    ucd: str
+    description: str
+
+
+SOURCES: dict[str, Source] = {
+    "catalogue_id": Source("CLASHID", "CLASHID", *common.COLUMNS["catalogue_id"]),
+    "ra": Source("RA", "RAJ2000", *common.COLUMNS["ra"]),
+    "dec": Source("Dec", "DEJ2000", *common.COLUMNS["dec"]),
+    "x_pix": Source("x", "Xpos", *common.COLUMNS["x_pix"]),
+    "y_pix": Source("y", "Ypos", *common.COLUMNS["y_pix"]),
+    "area": Source("area", "Area", "pix2", "phys.angArea", "Isophotal area"),
+    "fwhm": Source("fwhm", "FWHM", "pix", "phys.angSize;src", "Full width at half maximum on the detection image (published as arcsec; the values are pixels)"),
+    "s2n": Source("s2n", "s2n", None, "stat.snr", "Signal-to-noise ratio (FLUX_AUTO over its error)"),
+    "phot_flag": Source("photoflag", "photFlag", None, "meta.code.qual", "SExtractor flag"),
+    "nf_obs": Source("nfobs", "nfobs", None, "meta.number", "Number of filters observed"),
+    "nf_det": Source("nfdet", "nfdet", None, "meta.number", "Number of filters detected"),
+    "ps": Source("PointS", "PS", None, "src.class.starGalaxy", "0 extended, 1 point-like"),
+    "theta": Source("theta", "theta", "deg", "pos.posAng", "Position angle of the major axis, counter-clockwise from x"),
+    "a_pix": Source("a", "a", "pix", "phys.angSize.smajAxis;src", "Profile rms along the major axis"),
+    "b_pix": Source("b", "b", "pix", "phys.angSize.sminAxis;src", "Profile rms along the minor axis"),
+    "background": Source("Backg", "Backg", None, "instr.background", "Background subtracted on the detection image"),
+    "rf": Source("rf", "rf", "pix", "phys.angSize;src", "Radius of half the light"),
+    "rk": Source("rk", "rk", None, "phys.angSize;src", "Kron aperture in units of a or b"),
+    "rp": Source("rp", "rp", None, "phys.angSize;src", "SExtractor PETRO_RADIUS, in units of a"),
+    "bcg_x_pix": Source("BCG_pos_RA", "RABdeg", "pix", "pos.cartesian.x", "X of the brightest cluster galaxy on the mosaic (published as degrees)"),
+    "bcg_y_pix": Source("BCG_pos_Dec", "DEBdeg", "pix", "pos.cartesian.y", "Y of the brightest cluster galaxy on the mosaic (published as degrees)"),
+    "bcg_distance_mpc": Source("PhyDistBCG", "PDistBCG", "Mpc", "phys.distance", "Projected distance from the brightest cluster galaxy"),
+    "z_cluster": Source("clusterz", "zCluster", None, "src.redshift", "Redshift of the cluster"),
+    "zb": Source("zb_1", "zb1", None, "src.redshift.phot", "Photometric redshift, first peak"),
+    "zb_min": Source("zb_Min_1", "e_zb1", None, "src.redshift.phot;stat.min", "Lower limit of zb (95 %)"),
+    "zb_max": Source("zb_Max_1", "E_zb1", None, "src.redshift.phot;stat.max", "Upper limit of zb (95 %)"),
+    "tb": Source("Tb_1", "Tb1", None, "src.spType", "Most likely spectral type"),
+    "odds": Source("Odds_1", "Odds1", None, "stat.probability", "P(z) within 2 x 0.03 (1 + zb) of zb"),
+    "chi2": Source("Chi2", "Chi2", None, "stat.fit.chi2", "Poorness of the photometric-redshift fit"),
+    "mag_abs_b": Source("MB_sDSS", "BMAG", "mag", "phot.mag;phys.magAbs;em.opt.B", "Absolute B magnitude (AB)"),
+    "log_mass": Source("Stell_Mass", "logM*", "dex(solMass)", "phys.mass", "log10 of the stellar mass"),
+    "mag_mass_f814w_delensed": Source("F814W_ACS_MASS_LensCor", "F814W", "mag", "phot.mag;em.opt.I", "F814W moderated magnitude, delensed (a model)"),
+    "mag_abs_b_delensed": Source("MB_sDSS_LensCor", "BMAGLC", "mag", "phot.mag;phys.magAbs;em.opt.B", "Absolute B magnitude, delensed (a model)"),
+    "log_mass_delensed": Source("Stell_Mass_LensCor", "logM*LC", "dex(solMass)", "phys.mass", "log10 of the stellar mass, delensed (a model)"),
+    "zspec": Source("SpeczValue", "zsp", None, "src.redshift", "Spectroscopic redshift"),
+    "zspec_ref": Source("SpeczRefer", "r_zsp", None, "meta.ref", "Reference of zspec"),
+    "zspec_quality": Source("SpeczQual", "q_zsp", None, "meta.code.qual", "0 secure, 1 likely, 2 unsure"),
+}
+_TEXT = ("catalogue_id", "zspec_ref")
+_MAST_ALIASES = {"MB_sDSS": ("MB",), "MB_sDSS_LensCor": ("MB_LensCor",), "PointS": ("PointSource",)}
+
+COLUMNS: dict[str, common.Info] = {
+    **{name: common.COLUMNS[name] for name in common.STANDARD},
+    **{name: source[2:] for name, source in SOURCES.items()},
+    **{k: v for band in common.BANDS for mass in (False, True) for k, v in common.magnitude_columns(band, mass).items()},
+}
+
+
+def read_mast(path: str | Path) -> Table:
+    """Read one of the text files of MAST as a table of strings under its own column names.
+
+    The line of column names may have lost its leading ``#``: it is the last line before the data that begins with ``CLASHID``.
+
+    Raises
+    ------
+    CatalogueError
+        No line of column names, no rows, or a row with another number of values (the line number is named).
+    """
+    lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    return parse_mast(lines, str(path))
+
+
+def parse_mast(lines: Sequence[str], where: str) -> Table:
+    """The same from lines of text; see `read_mast`."""
+    names: list[str] | None = None
+    rows: list[list[str]] = []
+    for number, line in enumerate(lines, start=1):
+        words = line.lstrip("# \t").split()
+        if words and words[0] == "CLASHID" and len(words) > 20:
+            names = words
+        elif line.startswith("#") or not words:
+            continue
+        elif names is None:
+            raise CatalogueError(f"{where}: line {number} holds data, but no line of column names (CLASHID ...) came before it")
+        elif len(words) != len(names):
+            raise CatalogueError(f"{where}: line {number} has {len(words)} values for {len(names)} columns; a file cut short? Delete it and fetch it again")
+        else:
+            rows.append(words)
+    if names is None or not rows:
+        raise CatalogueError(f"{where}: no {'rows' if names else 'line of column names (CLASHID ...)'}")
+    return Table([np.array(column, dtype=str) for column in zip(*rows, strict=True)], names=names, meta={"origin": {"simulated": False}})
+
+
+def standardise(
+    raw: Table,
+    where: str = CATALOGUE,
+    petrosian_factor: float = PETROSIAN_FACTOR,
+    petrosian_floor: float = PETROSIAN_FLOOR,
+    pixel_scale_arcsec: float = PIXEL_SCALE_ARCSEC,
+) -> Table:
+    """Turn one cluster's table, of VizieR or of MAST, into the common columns.
+
+    Parameters
+    ----------
+    raw : Table
+        From `read_mast` or from VizieR.
+    where : str
+        Name of the table in error messages.
+    petrosian_factor : float
+        The Petrosian radius is ``rp * a / petrosian_factor``. SExtractor's `rp` contains its aperture factor (2 by default); 1 is the
+        reading in which `rp` is the radius itself.
+    petrosian_floor : float
+        Values of `rp` down at this limit are flagged 'floor': small, or not measured. 0 or blank is 'none', and the radius masked.
+    pixel_scale_arcsec : float
+        Of the mosaics on which `a` was measured.
+
+    Returns
+    -------
+    Table
+        One row a galaxy; `galaxy_id` is ``<cluster>_<number>``.
+
+    Raises
+    ------
+    CatalogueError
+        A column is missing, an identifier is not ``clash_<cluster>_nir_<number>``, or `petrosian_factor` is not positive.
+    """
+    if not petrosian_factor > 0:
+        raise CatalogueError(f"petrosian_factor is {petrosian_factor}; it must be above 0")
+    mast = "RAJ2000" not in raw.colnames
+    names = {key: common.find(raw, (s.mast, *_MAST_ALIASES.get(s.mast, ())) if mast else s.vizier, where) for key, s in SOURCES.items()}
+    values = {key: common.floats(raw[name], where, missing=(_UNKNOWN,)) for key, name in names.items() if key not in _TEXT}
+    catalogue_id = common.strings(raw[names["catalogue_id"]])
+    field, galaxy_id = split_clash_id(catalogue_id, where)
+
+    table = Table()
+    table["galaxy_id"], table["catalogue_id"], table["field"] = galaxy_id, catalogue_id, field
+    for key in ("ra", "dec", "x_pix", "y_pix"):
+        table[key] = common.masked_column(values[key])
+    radius, flag = petrosian_radius(values["rp"], values["a_pix"], petrosian_factor, petrosian_floor)
+    table["petrosian_radius_arcsec"] = common.masked_column(radius * pixel_scale_arcsec)
+    table["petrosian_flag"] = flag
+    used = set(names.values()) | {common.find(raw, "clusterName" if mast else "Cluster", where, required=False)}
+    for mass in (False, True):
+        for band in common.BANDS:
+            magnitude, error = _magnitude_names(band, mass, mast)
+            columns = [common.find(raw, name, where) for name in (magnitude, error)]
+            used.update(columns)
+            for key, value in zip(common.magnitude_columns(band, mass), _photometry(raw, *columns, where), strict=True):
+                table[key] = common.masked_column(value)
+    for key in SOURCES:
+        if key not in table.colnames and key not in _TEXT:
+            table[key] = common.masked_column(values[key])
+    reference = common.strings(raw[names["zspec_ref"]])
+    table["zspec_ref"] = MaskedColumn(reference, mask=np.isin(reference, ["", "None", "-99", "-99.000"]))
+    for column in raw.colnames:
+        if column not in used and common.snake(column) not in table.colnames and column.lower() != "recno":
+            table[common.snake(column)] = raw[column]
+    tables.describe(table, COLUMNS)
+    table.meta = {"origin": common.origin(raw, "molino2017", bibcode=BIBCODE, petrosian_factor=petrosian_factor)}
+    return common.mark_simulated(table)
+
+
+def split_clash_id(catalogue_id: np.ndarray, where: str = CATALOGUE) -> tuple[np.ndarray, np.ndarray]:
+    """Cluster and ``<cluster>_<number>`` (no leading zeros) of ``clash_<cluster>_nir_<number>``.
+
+    Raises
+    ------
+    CatalogueError
+        An identifier has another form.
+    """
+    matches = [re.fullmatch(r"clash_(.+)_nir_0*(\d+)", text) for text in catalogue_id.tolist()]
+    if not all(matches):
+        wrong = catalogue_id[[m is None for m in matches]][0]
+        raise CatalogueError(f"{where}: CLASHID {wrong!r} is not clash_<cluster>_nir_<number>")
+    clusters = np.array([m.group(1) for m in matches if m], dtype=str)
+    return clusters, np.array([f"{m.group(1)}_{m.group(2)}" for m in matches if m], dtype=str)
+
+
+def petrosian_radius(rp: np.ma.MaskedArray, a: np.ma.MaskedArray, factor: float, floor: float) -> tuple[np.ma.MaskedArray, np.ndarray]:
+    """Petrosian radius in the unit of `a`, and the flag '', 'floor' or 'none' (masked then); shapes (N,)."""
+    number = np.ma.filled(rp, 0.0)
+    axis = np.ma.filled(a, 0.0)
+    none = ~((number > 0) & (axis > 0))
+    flag = np.where(none, "none", np.where(number <= floor * (1 + 1e-9), "floor", ""))
+    return np.ma.MaskedArray(np.where(none, 0.0, number * axis / factor), mask=none), flag
+
+
+def fetch(
+    transport: Any,
+    *,
+    clusters: Sequence[str] = CLUSTERS,
+    archive: Literal["vizier", "mast"] = "vizier",
+    petrosian_factor: float = PETROSIAN_FACTOR,
+    petrosian_floor: float = PETROSIAN_FLOOR,
+    pixel_scale_arcsec: float = PIXEL_SCALE_ARCSEC,
+) -> Table:
+    """Ask VizieR, or MAST for its text files, for the given clusters, and stack them into one catalogue; see `standardise` for the options.
+
+    Raises
+    ------
+    CatalogueError
+        `archive` is neither, `clusters` is empty, or a table is not as described.
+    """
+    from tuningfork.archives import mast, vizier
+
+    if archive not in ("vizier", "mast"):
+        raise CatalogueError(f"molino2017 comes from 'vizier' or 'mast', not from {archive!r}")
+    if not clusters:
+        raise CatalogueError("molino2017: the list of clusters is empty")
+    parts = []
+    for cluster in clusters:
+        if archive == "vizier":
+            where = f"{CATALOGUE}/{cluster}"
+            raw = vizier.query(transport, where)
+        else:
+            where = mast.molino_path(cluster)
+            fetched = transport.fetch("mast", where, check=_check_text)
+            raw = read_mast(fetched.path)
+            raw.meta["origin"] = _origin_of(fetched)
+        parts.append(standardise(raw, where, petrosian_factor, petrosian_floor, pixel_scale_arcsec))
+    origins = [part.meta.pop("origin") for part in parts]
+    table = vstack(parts, join_type="outer", metadata_conflicts="silent")
+    table.meta = {"origin": common.merge_origins(origins)}
+    tables.describe(table, COLUMNS)
+    return table
+
+
+def _magnitude_names(band: str, mass: bool, mast: bool) -> tuple[str, str]:
+    upper = band.upper()
+    if mast:
+        camera = "ACS" if band in common.BANDS[4:11] else "WFC3"
+        name = f"{upper}_{camera}_{'MASS' if mass else 'PHOTOZ'}"
+        return name, f"d{name}"
+    name = f"{upper}{'M' if mass else 'PZ'}"
+    return name, f"e_{name}"
+
+
+def _photometry(raw: Table, magnitude: str, error: str, where: str) -> tuple[np.ma.MaskedArray, np.ma.MaskedArray, np.ma.MaskedArray]:
+    """Magnitude, its error, and the limit where it was not detected."""
+    value = common.floats(raw[magnitude], where, missing=(_NOT_DETECTED, _UNKNOWN))
+    sigma = common.floats(raw[error], where, missing=(_NOT_DETECTED, _UNKNOWN))
+    undetected, unknown = np.ma.getmaskarray(value), np.ma.getmaskarray(sigma)
+    number = np.ma.getdata(sigma)
+    no_error = undetected | unknown
+    no_limit = ~undetected | unknown | (number < _LIMIT_RANGE[0]) | (number > _LIMIT_RANGE[1])
+    return value, np.ma.MaskedArray(np.where(no_error, 0.0, number), mask=no_error), np.ma.MaskedArray(np.where(no_limit, 0.0, number), mask=no_limit)
+
+
+def _check_text(path: Path) -> None:
+    """Refuse a reply that is not the catalogue (an error page, a file cut short)."""
+    read_mast(path)
+
+
+def _origin_of(fetched: Any) -> dict[str, object]:
+    """What the transport recorded beside the file; everything that is not of the live realm is simulated."""
+    sidecar = fetched.sidecar
+    facts = {key: sidecar[key] for key in ("url", "retrieved", "sha256") if key in sidecar}
+    return {"archive": "mast", "simulated": bool(sidecar.get("simulated", sidecar.get("realm", "live") != "live")), **facts}

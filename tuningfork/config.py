@@ -1,0 +1,468 @@
+"""The typed model of the YAML: every key, its default and its unit in one place; errors name the key, the file and the nearest valid name.
+
+Light on purpose (pydantic and the standard library): the Snakefile imports it at every parse. Names of catalogues and networks are found
+by looking at the source files, not by importing them.
+"""
+
+import ast
+import difflib
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+
+from tuningfork.errors import ConfigError
+
+PACKAGE = Path(__file__).parent
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=80)]
+Band = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+$")]
+Target = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_ -]*$")]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Task = Literal["fractions", "regression", "classes"]
+MORPHOLOGY_TARGETS = ("p_smooth", "p_features", "p_irregular", "p_point_source", "p_unclassifiable")
+
+
+@functools.cache
+def catalogue_names() -> tuple[str, ...]:
+    """Published catalogues that the library reads: one module of `tuningfork/catalogues` each (those with a ``fetch`` function)."""
+    return tuple(sorted(path.stem for path in (PACKAGE / "catalogues").glob("*.py") if _defines(path, "fetch")))
+
+
+@functools.cache
+def network_modules() -> dict[str, str]:
+    """Network name -> module that registers it, read off the ``@register("name")`` decorators without importing torch."""
+    found = {}
+    for path in sorted((PACKAGE / "networks").glob("*.py")):
+        for node in ast.walk(_parsed(path)):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                for decorator in node.decorator_list:
+                    if isinstance(decorator, ast.Call) and getattr(decorator.func, "id", getattr(decorator.func, "attr", "")) == "register":
+                        found[ast.literal_eval(decorator.args[0])] = f"tuningfork.networks.{path.stem}"
+    return found
+
+
+def recipe_names(folder: Path) -> tuple[str, ...]:
+    """Training recipes: one YAML file of `config/recipes` each."""
+    return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
+
+
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def _defines(path: Path, name: str) -> bool:
+    return any(isinstance(node, ast.FunctionDef) and node.name == name for node in _parsed(path).body)
+
+
+def _nearest(name: str, valid: Iterable[str]) -> str:
+    valid = list(valid)
+    near = difflib.get_close_matches(name, valid, n=1, cutoff=0.4)
+    return f"did you mean {near[0]!r}?" if near else f"valid: {', '.join(valid)}"
+
+
+class Section(BaseModel):
+    """A section of the YAML: unknown keys are errors, values are not coerced from other types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Archives(Section):
+    """Where catalogues and images come from."""
+
+    mode: Literal["simulated", "live"] = Field("simulated", description="simulated: the embedded sky behind a stand-in archive; live: the real archives")
+    contact: str | None = Field(None, description="an e-mail address or URL that the archives see in the User-Agent; please set it for live runs")
+
+
+class Sky(Section):
+    """The simulated sky (used when archives.mode is simulated)."""
+
+    seed: int = Field(1, ge=0, description="another seed is another sky; the same seed gives the same bytes")
+    clusters: tuple[Name, ...] = Field(("SIM-A", "SIM-B", "SIM-C", "SIM-D", "SIM-E"), min_length=1, description="fictitious clusters; each name starts with SIM-")
+    bands: tuple[Band, ...] = Field(("f275w", "f475w", "f606w", "f814w", "f110w", "f140w", "f160w"), min_length=1, description="filters rendered for the clusters")
+    cluster_side_pixels: int = Field(1200, ge=300, le=5000, description="side of a cluster mosaic (65 mas pixels)")
+    goodss_side_pixels: int = Field(5000, ge=600, le=25000, description="side of the GOODS-S mosaic (60 mas pixels)")
+    clash_labels: int = Field(900, ge=20, description="rows of the visual classification of the clusters")
+
+    @field_validator("clusters")
+    @classmethod
+    def _fictitious(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not name.startswith("SIM-"):
+                raise ValueError(f"{name!r} could pass as a real cluster; simulated clusters start with 'SIM-'")
+        return names
+
+
+class Compute(Section):
+    """What training and prediction ask of the machine."""
+
+    training_threads: int = Field(1, ge=1, description="CPU threads of one training; the demo runs two trainings side by side on two cores")
+    gpu: int = Field(1, ge=0, description="GPUs that one training asks of a cluster; with none on the machine it runs on the CPU")
+    gpu_model: str | None = Field(None, description="GPU model as the cluster names it, such as a100 or h200")
+    gpu_partition: str | None = Field(None, description="cluster partition (queue) of GPU jobs")
+    training_mem_mb: int = Field(2500, ge=500, description="memory of one training or prediction, MB")
+    training_minutes: int = Field(240, ge=1, description="run time that one training asks of a cluster, minutes")
+
+
+class CatalogueSource(Section):
+    """A published catalogue and the archive that serves it."""
+
+    name: str = Field(description="a module of tuningfork/catalogues")
+    source: Literal["vizier", "mast"] = Field("vizier", description="the archive that serves it; mast for the text files of Molino et al.")
+
+
+class Match(Section):
+    """A second catalogue joined by position: mutual nearest neighbours."""
+
+    name: str = Field(description="a module of tuningfork/catalogues")
+    radius_arcsec: Positive = Field(0.4, description="largest separation, arcsec")
+    magnitude_difference: Positive = Field(0.5, description="largest difference of the two magnitudes, mag")
+
+
+class Labels(Section):
+    """A table of labels (CSV): a file of yours, or a URL."""
+
+    file: Path | None = Field(None, description="path of a CSV file, relative to the working directory")
+    url: str | None = Field(None, description="https URL of a CSV file")
+    id_column: str = Field("ID", description="column that holds the object id")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Labels":
+        if (self.file is None) == (self.url is None):
+            raise ValueError("give either 'file' or 'url'")
+        return self
+
+
+class Images(Section):
+    """Which mosaics the stamps are cut from."""
+
+    collection: Literal["clash", "hlf-goods-s"] = Field(description="the archive's collection of mosaics")
+    fields: tuple[Name, ...] = Field(min_length=1, description="mosaic footprints: CLASH cluster tokens, or goodss")
+    bands: tuple[Band, ...] = Field(min_length=1, description="filters, lower case, such as f160w; F850LP is f850lp")
+    weights: bool = Field(True, description="fetch the weight maps too: they say which pixels were never observed")
+
+
+class Select(Section):
+    """Which objects of the catalogue become stamps."""
+
+    magnitude_limit: float = Field(24.5, description="faintest magnitude kept, AB mag")
+    magnitude: Literal["own_filter", "h_mass"] = Field("own_filter", description="own_filter: the magnitude in the stamp's own filter; h_mass: total F160W")
+
+
+class Size(Section):
+    """Where the Petrosian radius comes from."""
+
+    source: Literal["catalogue", "image"] = Field("catalogue", description="catalogue: the published radius; image: measured on the detection image")
+    petrosian_factor: Positive = Field(2.0, description="SExtractor's PETRO_RADIUS is this factor times R(eta=0.2); 1.0 reads the published column as the radius itself")
+
+
+class Stamp(Section):
+    """Size and sampling of a stamp."""
+
+    petrosian_radii: Positive = Field(4.0, description="side of the stamp in Petrosian radii")
+    pixels: int = Field(80, ge=8, le=1024, description="side of the stored stamp, pixels")
+    orientation: Literal["native", "north_up"] = Field("native", description="native: cut along the mosaic's axes; north_up: reproject mosaics that are rotated")
+
+
+class Split(Section):
+    """Which objects train, validate and test. A galaxy is never on two sides; adding objects moves no old one."""
+
+    by: Literal["galaxy", "field", "healpix", "column"] = Field("galaxy", description="the unit that stays together; column: take the sides from 'column'")
+    column: str | None = Field(None, description="column of the label table that says train, validation or test")
+    seed: int = Field(1, ge=0, description="another seed is another split")
+    validation: Fraction = Field(0.15, description="fraction of the units that choose the best epoch")
+    test: Fraction = Field(0.15, description="fraction of the units that are only ever predicted")
+    healpix_nside: int = Field(4096, ge=1, le=262144, description="cell of by: healpix; 4096 is 0.86 arcmin")
+
+    @model_validator(mode="after")
+    def _sides(self) -> "Split":
+        if self.validation + self.test >= 1:
+            raise ValueError("validation + test leave nothing to train on")
+        if (self.by == "column") != (self.column is not None):
+            raise ValueError("'column' goes with 'by: column', and only with it")
+        if self.healpix_nside & (self.healpix_nside - 1):
+            raise ValueError("healpix_nside must be a power of two")
+        return self
+
+
+class Shards(Section):
+    """How a sample is cut into jobs."""
+
+    healpix_nside: int = Field(64, ge=1, le=65536, description="sky cells that share a job; 64 is 55 arcmin")
+    buckets: int = Field(4, ge=1, le=65536, description="folder samples have no sky: this many hash buckets")
+
+    @field_validator("healpix_nside")
+    @classmethod
+    def _power_of_two(cls, nside: int) -> int:
+        if nside & (nside - 1):
+            raise ValueError("healpix_nside must be a power of two")
+        return nside
+
+
+class SampleBase(Section):
+    """What every sample has."""
+
+    task: Task = Field("fractions", description="fractions: targets that sum to 1; classes: one column of class names; regression: numbers")
+    targets: tuple[Target, ...] = Field(MORPHOLOGY_TARGETS, min_length=1, description="what the networks learn; for task classes, the names of the classes")
+    split: Split = Field(default_factory=Split)
+    shards: Shards = Field(default_factory=Shards)
+
+    @model_validator(mode="after")
+    def _enough_targets(self) -> "SampleBase":
+        if self.task != "regression" and len(self.targets) < 2:
+            raise ValueError(f"task {self.task} needs at least two targets")
+        if len(set(self.targets)) != len(self.targets):
+            raise ValueError("a target stands twice")
+        return self
+
+
+class MosaicSample(SampleBase):
+    """Objects of a published catalogue, their stamps cut from mosaics."""
+
+    kind: Literal["mosaic"]
+    catalogue: CatalogueSource
+    match: Match | None = None
+    labels: Labels | None = Field(None, description="labels in a table of their own; without it, those of the catalogue")
+    images: Images
+    select: Select = Field(default_factory=Select)
+    size: Size = Field(default_factory=Size)
+    stamp: Stamp = Field(default_factory=Stamp)
+
+
+class FolderLabels(Section):
+    """The CSV that belongs to an image folder."""
+
+    file: Path = Field(description="the CSV file; columns it needs are named below")
+    path_column: str | None = Field(None, description="column with the image's path below the folder")
+    id_column: str | None = Field(None, description="column with the object's id; without path_column the image is <folder>/<id><suffix>")
+    label_column: str | None = Field(None, description="for task classes: the column that holds the class name")
+    group_column: str | None = Field(None, description="rows with the same value stay on one side of the split")
+    suffix: str = Field(".jpg", description="file name ending that completes an id")
+
+    @model_validator(mode="after")
+    def _some_key(self) -> "FolderLabels":
+        if self.path_column is None and self.id_column is None:
+            raise ValueError("name a path_column or an id_column")
+        return self
+
+
+class Picture(Section):
+    """How pictures of a folder are stored."""
+
+    pixels: int = Field(64, ge=8, le=1024, description="side of the stored picture, pixels; pictures are area-averaged to it")
+    channels: Literal[1, 3] = Field(3, description="3: colour; 1: grey, or single-band FITS")
+    arcsec_per_pixel: Positive | None = Field(None, description="scale of the original pictures, arcsec per pixel, if they share one")
+
+
+class FolderSample(SampleBase):
+    """Pictures in a folder and labels in a CSV file."""
+
+    kind: Literal["folder"]
+    folder: Path = Field(description="the folder with the pictures (FITS, JPEG, PNG)")
+    labels: FolderLabels | None = Field(None, description="without labels the folder can only be predicted")
+    stamp: Picture = Field(default_factory=Picture)
+
+    @model_validator(mode="after")
+    def _class_column(self) -> "FolderSample":
+        if self.task == "classes" and self.labels is not None and self.labels.label_column is None:
+            raise ValueError("task classes needs labels.label_column")
+        if self.split.by in ("field", "healpix"):
+            raise ValueError(f"a folder has no sky positions: split.by cannot be {self.split.by!r}")
+        return self
+
+
+Sample = Annotated[MosaicSample | FolderSample, Field(discriminator="kind")]
+
+
+class Network(Section):
+    """The architecture."""
+
+    name: str = Field("deep-clash", description="a network of tuningfork/networks, or timm:<model>")
+    options: dict[str, Any] = Field(default_factory=dict, description="options of that network, such as width")
+
+
+class Model(Section):
+    """A trained network."""
+
+    train: Name = Field(description="the sample it learns from")
+    start_from: Name | None = Field(None, alias="from", description="the model whose weights it starts from (transfer)")
+    network: Network = Field(default_factory=Network)
+    recipe: str = Field("clash", description="a file of config/recipes")
+    training: dict[str, Any] = Field(default_factory=dict, description="keys of the recipe that this model changes")
+    seed: int = Field(1, ge=0, description="initial weights, shuffling, augmentation")
+    folds: int = Field(0, ge=0, le=50, description="leave-groups-out folds: as many further networks, so that rows trained on get out-of-fold predictions")
+    compare_to: tuple[Name, ...] = Field((), description="models whose predictions on the same rows are compared with this one's, pair by pair")
+    predict: tuple[Name, ...] = Field((), description="further samples to predict")
+
+    @field_validator("folds")
+    @classmethod
+    def _two_folds(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("one fold leaves nothing to train on; use 0 or at least 2")
+        return folds
+
+
+class Publish(Section):
+    """A catalogue to publish: a model applied to a sample."""
+
+    model: Name
+    sample: Name
+    title: str | None = Field(None, description="one line for the catalogue's metadata")
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    archives: Archives = Field(default_factory=Archives)
+    sky: Sky = Field(default_factory=Sky)
+    compute: Compute = Field(default_factory=Compute)
+    samples: dict[Name, Sample] = Field(min_length=1)
+    models: dict[Name, Model] = Field(default_factory=dict)
+    catalogues: dict[Name, Publish] = Field(default_factory=dict)
+
+
+def load(raw: Mapping[str, Any], files: Sequence[str | Path] = (), recipes: Path = Path("config/recipes")) -> Config:
+    """Validate a configuration.
+
+    Parameters
+    ----------
+    raw
+        The merged YAML (Snakemake's ``config``).
+    files
+        The configuration files it came from, for the error messages.
+    recipes
+        Folder of the training recipes.
+
+    Raises
+    ------
+    ConfigError
+        One line a mistake: file, key, what is wrong, nearest valid name.
+    """
+    try:
+        config = Config.model_validate(dict(raw))
+    except ValidationError as error:
+        raise ConfigError("\n".join(_line(problem, files) for problem in error.errors())) from None
+    problems = _unknown_names(config, recipes)
+    if problems:
+        raise ConfigError("\n".join(f"{_file_with(key, files)}: {'.'.join(key)}: {text}" for key, text in problems))
+    return config
+
+
+def recipe_of(model: Model, recipes: Path) -> dict[str, Any]:
+    """The model's recipe: the preset with the model's own `training` keys merged over it."""
+    preset = yaml.safe_load((recipes / f"{model.recipe}.yaml").read_text(encoding="utf-8"))
+    return _merged(preset, model.training)
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in over.items():
+        both = isinstance(result.get(key), Mapping) and isinstance(value, Mapping)
+        result[key] = _merged(result[key], value) if both else value
+    return result
+
+
+def _unknown_names(config: Config, recipes: Path) -> list[tuple[tuple[str, ...], str]]:
+    """References between sections that lead nowhere, each with its key."""
+    problems: list[tuple[tuple[str, ...], str]] = []
+
+    def known(value: str, valid: Iterable[str], what: str, *key: str) -> None:
+        if value not in valid:
+            problems.append((key, f"unknown {what} {value!r}; {_nearest(value, valid)}"))
+
+    for name, sample in config.samples.items():
+        if isinstance(sample, MosaicSample):
+            known(sample.catalogue.name, catalogue_names(), "catalogue", "samples", name, "catalogue", "name")
+            if sample.match:
+                known(sample.match.name, catalogue_names(), "catalogue", "samples", name, "match", "name")
+            if config.archives.mode == "simulated" and sample.images.collection == "clash":
+                for field in sample.images.fields:
+                    known(field, config.sky.clusters, "simulated cluster", "samples", name, "images", "fields")
+    for name, model in config.models.items():
+        known(model.train, config.samples, "sample", "models", name, "train")
+        known(model.recipe, recipe_names(recipes), "recipe", "models", name, "recipe")
+        if not model.network.name.startswith("timm:"):
+            known(model.network.name, network_modules(), "network", "models", name, "network", "name")
+        for other in model.compare_to:
+            known(other, config.models, "model", "models", name, "compare_to")
+        for sample in model.predict:
+            known(sample, config.samples, "sample", "models", name, "predict")
+        if model.start_from is not None:
+            known(model.start_from, config.models, "model", "models", name, "from")
+            problems.extend(_circle(config, name))
+    for name, product in config.catalogues.items():
+        known(product.model, config.models, "model", "catalogues", name, "model")
+        known(product.sample, config.samples, "sample", "catalogues", name, "sample")
+    return problems
+
+
+def _circle(config: Config, name: str) -> list[tuple[tuple[str, ...], str]]:
+    path, here = [name], config.models[name].start_from
+    while here is not None and here in config.models and here not in path:
+        path.append(here)
+        here = config.models[here].start_from
+    if here == name:
+        return [(("models", name, "from"), f"the model starts from itself ({' <- '.join([*path, name])}); remove one 'from'")]
+    return []
+
+
+def _line(problem: Mapping[str, Any], files: Sequence[str | Path]) -> str:
+    loc = [str(part) for part in problem["loc"] if part not in ("mosaic", "folder")]
+    key = tuple(loc)
+    text = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        text = f"unknown key; {_nearest(loc[-1], _valid_keys(problem['loc']))}"
+    elif problem["type"] == "missing":
+        text = "this key is missing"
+    elif problem["type"] in ("float_type", "float_parsing", "int_type", "int_parsing"):
+        unit = loc[-1].rsplit("_", 1)[-1] if "_" in loc[-1] else ""
+        text = f"{problem['input']!r} is not a number" + (f" (in {unit}, without the unit)" if unit in ("arcsec", "pixels", "minutes", "mag") else "")
+    elif problem["type"] == "literal_error":
+        text = f"{problem['input']!r} is not one of {problem['ctx']['expected']}; {_nearest(str(problem['input']), problem['ctx']['expected'].replace(chr(39), '').replace(' or ', ', ').split(', '))}"
+    elif problem["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        text = "'kind' must be mosaic or folder"
+    elif "input" in problem and not isinstance(problem["input"], dict | list | tuple):
+        text = f"{text} (got {problem['input']!r})"
+    return f"{_file_with(key, files)}: {'.'.join(key)}: {text}"
+
+
+def _valid_keys(loc: Sequence[Any]) -> list[str]:
+    """Keys that may stand where the unknown one at `loc` stands."""
+    section: Any = Config
+    for part in loc[:-1]:
+        if isinstance(section, type) and issubclass(section, Section):
+            field = section.model_fields.get(str(part)) or next((f for f in section.model_fields.values() if f.alias == part), None)
+            section = field.annotation if field else None
+        elif part in ("mosaic", "folder"):
+            section = MosaicSample if part == "mosaic" else FolderSample
+        else:
+            section = get_args(section)[-1] if get_args(section) else None
+        if section is not None and not isinstance(section, type):
+            sections = [a for a in get_args(section) if isinstance(a, type) and issubclass(a, Section)]
+            section = sections[0] if len(sections) == 1 and type(None) in get_args(section) else section
+    if isinstance(section, type) and issubclass(section, Section):
+        return [field.alias or name for name, field in section.model_fields.items()]
+    return []
+
+
+def _file_with(key: Sequence[str], files: Sequence[str | Path]) -> str:
+    """The last of `files` in which the longest part of `key` stands (later files win), or the command line."""
+    best, depth_of_best = "", 0
+    for file in files:
+        try:
+            node = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError):
+            continue
+        depth = 0
+        for part in key:
+            if isinstance(node, Mapping) and part in node:
+                node = node[part]
+                depth += 1
+            else:
+                break
+        if depth >= depth_of_best and depth:
+            best, depth_of_best = str(file), depth
+    return best or (str(files[-1]) if files else "--config")

@@ -1,0 +1,141 @@
+"""The published prediction of every object: out of fold where the main network has seen the object, with the spread over views and networks."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tuningfork.errors import ModelError
+from tuningfork.inference.predict import Predictions
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+__all__ = ["compose", "held_out_of", "prediction_table"]
+
+SEEN = ("train", "validation")
+"""Sides of the split that a network has seen: it was fitted to one and chosen by the other."""
+
+
+def held_out_of(object_id: np.ndarray, fold_objects: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Which of `object_id` a fold's network has not seen: True where its own table does not have the object in train or validation.
+
+    Parameters
+    ----------
+    object_id : ndarray of str, shape (N,)
+    fold_objects
+        The columns ``object_id`` and ``split`` that the fold's network was trained with.
+
+    Returns
+    -------
+    ndarray of bool, shape (N,)
+    """
+    split = np.asarray(fold_objects["split"]).astype(str)
+    seen = np.asarray(fold_objects["object_id"]).astype(str)[np.isin(split, SEEN)]
+    return ~np.isin(object_id, seen)
+
+
+def compose(
+    main: Predictions, targets: Sequence[str], split: np.ndarray | Sequence[str], folds: Sequence[Predictions] = (), held_out: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Join the predictions of the main network and of its folds, row by row.
+
+    An object that the main network has seen (split train or validation) gets the mean of the fold networks that have not; any other object,
+    and one that every network has seen, gets the main network's value. The spread of an object is the standard deviation over all views of
+    all networks that have not seen it (of the main network's views, where there is none): each network weighs the same.
+
+    Parameters
+    ----------
+    main
+        Predictions of the main network.
+    targets : sequence of str, length K
+    split : array of str, shape (N,)
+        The side of each object in the main network's split.
+    folds
+        Predictions of the fold networks, for the same objects in the same order.
+    held_out : ndarray of bool, shape (N, len(folds)), optional
+        True where the fold's network has not seen the object; needed with folds (see `held_out_of`).
+
+    Returns
+    -------
+    dict
+        ``object_id``, ``status``, ``split``, ``fold`` (the first fold network that the value comes from, -1: the main network),
+        ``in_training`` (split is train), and ``<target>``, ``<target>_std``, ``<target>_main``, NaN where there is no usable stamp.
+
+    Raises
+    ------
+    ModelError
+        Predictions for other objects, or in another order.
+    """
+    ids = np.asarray(main["object_id"]).astype(str)
+    split = np.asarray(split).astype(str)
+    held_out = np.zeros((len(ids), 0), dtype=bool) if held_out is None and not folds else np.asarray(held_out, dtype=bool)
+    if split.shape != ids.shape or held_out.shape != (len(ids), len(folds)):
+        raise ModelError(f"{len(ids)} predictions, {len(split)} sides of a split, {held_out.shape} rows and folds: they do not belong together")
+    for number, fold in enumerate(folds):
+        if not np.array_equal(fold["object_id"], ids):
+            raise ModelError(f"the predictions of fold {number} are for other objects, or in another order, than those of the main network")
+    seen = np.isin(split, SEEN)
+    means = np.stack([main["mean"], *(fold["mean"] for fold in folds)])
+    squares = np.stack([main["std"], *(fold["std"] for fold in folds)]) ** 2 + means**2
+    fair = np.concatenate([~seen[:, None], held_out], axis=1)
+    out_of_fold = seen & held_out.any(axis=1)
+    value_weight = np.concatenate([~out_of_fold[:, None], held_out & out_of_fold[:, None]], axis=1)
+    fair[~fair.any(axis=1), 0] = True
+    value, first, second = _average(means, value_weight), _average(means, fair), _average(squares, fair)
+    std = np.sqrt(np.maximum(second - first**2, 0))
+    columns: dict[str, np.ndarray] = {
+        "object_id": ids,
+        "status": np.asarray(main["status"]),
+        "split": split,
+        "fold": np.where(out_of_fold, held_out.argmax(axis=1) if len(folds) else -1, -1),
+        "in_training": split == "train",
+    }
+    for number, target in enumerate(targets):
+        columns |= {target: value[:, number], f"{target}_std": std[:, number], f"{target}_main": main["mean"][:, number]}
+    return columns
+
+
+def _average(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Mean over networks: values (M, N, K) of those with chosen (N, M) true, to (N, K)."""
+    weight = chosen.T[:, :, None]
+    return np.where(weight, values, 0).sum(axis=0) / weight.sum(axis=0)
+
+
+def prediction_table(
+    columns: Mapping[str, np.ndarray], targets: Sequence[str], task: str, meta: Mapping[str, Any] | None = None, units: Mapping[str, str] | None = None
+) -> "Table":
+    """The columns of `compose` as an astropy table with descriptions and UCDs; values without a usable stamp are masked.
+
+    Parameters
+    ----------
+    task
+        Of the model: fractions and classes are probabilities, a regression has the units of its targets (`units`, {target: unit}).
+    meta
+        The table's metadata (JSON-able): model, sample, origin.
+    """
+    from astropy.table import MaskedColumn, Table
+
+    from tuningfork.tables import describe
+
+    table = Table(meta=dict(meta or {}))
+    for name, values in columns.items():
+        table[name] = MaskedColumn(values, mask=~np.isfinite(values)) if values.dtype.kind == "f" else values
+    ucd = "stat.value" if task == "regression" else "stat.probability"
+    what = "value" if task == "regression" else "probability"
+    text = {
+        "object_id": (None, "meta.id;meta.main", "object (galaxy and band)"),
+        "status": (None, "meta.code.status", "status of the stamp; only ok and partial have a prediction"),
+        "split": (None, "meta.code.class", "side of the split in the training of the main network"),
+        "fold": (None, "meta.id", "fold network that the prediction comes from; -1: the main network"),
+        "in_training": (None, "meta.code", "the main network was trained on this object"),
+    }
+    for target in targets:
+        unit = (units or {}).get(target)
+        text |= {
+            target: (unit, ucd, f"predicted {what} of {target}, mean over eight views; out of fold where the main network has seen the object"),
+            f"{target}_std": (unit, f"stat.stdev;{ucd}", f"standard deviation of {target} over views and networks that have not seen the object"),
+            f"{target}_main": (unit, ucd, f"predicted {what} of {target} by the main network, also where it has seen the object"),
+        }
+    describe(table, text)
+    return table

@@ -1,0 +1,140 @@
+"""Predictions of one model for stamps: averaged over the eight views of a stamp, in constant memory, each stamp for itself."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from tuningfork.errors import ModelError
+from tuningfork.inference.load import Model
+from tuningfork.stamps.store import usable
+from tuningfork.training.arrays import Stamps, name_some
+from tuningfork.training.augmentation import d4_views
+from tuningfork.training.device import autocast, choose_precision, session
+from tuningfork.training.losses import activate
+from tuningfork.training.normalisation import apply_normalisation
+from tuningfork.training.pixels import faulty_pixels, sky_columns
+
+__all__ = ["Predictions", "predict"]
+
+log = logging.getLogger(__name__)
+
+
+class Predictions(TypedDict):
+    """Row i of every array is about ``object_id[i]``; NaN where there was no usable stamp.
+
+    `status` is the stamp's, or ``failed`` where the store called it usable and its pixels are not. `mean` and `std` (N, K) are over the
+    views, in the units of the targets; `std` is 0 for a single view.
+    """
+
+    object_id: np.ndarray
+    status: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
+
+
+def predict(
+    model: Model,
+    stamps: Stamps,
+    ids: Sequence[str] | np.ndarray | None = None,
+    *,
+    tta: bool = True,
+    batch_size: int = 64,
+    threads: int | None = None,
+    precision: str = "fp32",
+    progress: bool | None = None,
+) -> Predictions:
+    """Predict for stamps; a prediction depends on its own stamp only.
+
+    Parameters
+    ----------
+    model
+        From `load_model`.
+    stamps
+        A `StampSet` or an `ArrayStamps`.
+    ids : sequence of str, length N, optional
+        Objects wanted, in this order; default: all, in the order of `stamps`.
+    tta : bool
+        Average over the eight views of the symmetry group of the square (a galaxy has no up); False: the stamp as it is.
+    batch_size
+        Images in one call of the network. Memory goes with it, not with N.
+    precision : {'fp32', 'bf16', 'auto'}
+        Published numbers should come from fp32, whatever the network was trained in.
+    progress
+        Show a bar on stderr; default: on a terminal.
+
+    Returns
+    -------
+    Predictions
+
+    Raises
+    ------
+    ModelError
+        The stamps have another shape than the model was trained on, or lack the sky that its normalisation needs.
+    StampError
+        An id without a row in `stamps`.
+    """
+    _check_shape(model, stamps)
+    rows = np.arange(len(stamps)) if ids is None else stamps.index_of(ids)
+    status = np.asarray(stamps.status[rows]).astype("U32")
+    shape = (len(rows), len(model.targets))
+    mean, std = np.full(shape, np.nan), np.full(shape, np.nan)
+    sky = sky_columns(stamps, rows, model.normalisation, strict=False)
+    good = np.flatnonzero(usable(status))
+    if sky is not None:
+        without = good[~(np.isfinite(sky[0][good]) & np.isfinite(sky[1][good]) & (sky[1][good] > 0))]
+        _fail(status, without, stamps.object_id[rows[without]], "no positive sky_sigma")
+        good = np.setdiff1d(good, without, assume_unique=True)
+    good = good[np.argsort(rows[good], kind="stable")]  # in the order of the files
+    views = 8 if tta else 1
+    step = max(1, batch_size // views)
+    chunks = [good[start : start + step] for start in range(0, len(good), step)]
+    exact = choose_precision(precision, model.device)
+    show = sys.stderr.isatty() if progress is None else progress
+    bar = tqdm(total=len(good), unit="stamp", desc=f"predict {model.name}", disable=not show, file=sys.stderr)
+    with session(model.device, threads), torch.inference_mode(), ThreadPoolExecutor(1) as pool, bar:
+        # one chunk is read from disk while the network is at the one before
+        waiting = pool.submit(stamps.take, rows[chunks[0]]) if chunks else None
+        for number, chunk in enumerate(chunks):
+            raw = waiting.result()  # type: ignore[union-attr]
+            waiting = pool.submit(stamps.take, rows[chunks[number + 1]]) if number + 1 < len(chunks) else None
+            fault = np.logical_or(*faulty_pixels(raw))
+            _fail(status, chunk[fault], stamps.object_id[rows[chunk[fault]]], "NaN, infinite or constant pixels")
+            whole = chunk[~fault]
+            if len(whole):
+                own_sky = () if sky is None else tuple(torch.from_numpy(column[whole]) for column in sky)
+                images = apply_normalisation(model.normalisation, torch.from_numpy(raw[~fault]).to(model.device), *own_sky)
+                outputs = _outputs(model, images, views, exact).cpu().double().numpy()
+                mean[whole], std[whole] = outputs.mean(axis=0), outputs.std(axis=0)
+            bar.update(len(chunk))
+    if model.target_mean is not None and model.target_std is not None:
+        mean, std = mean * model.target_std + model.target_mean, std * model.target_std
+    return Predictions(object_id=np.asarray(stamps.object_id[rows]), status=status, mean=mean, std=std)
+
+
+def _outputs(model: Model, images: Tensor, views: int, precision: str) -> Tensor:
+    """(views, n, K): predictions for every view of every image, in the network's units."""
+    seen = d4_views(images) if views == 8 else images[None]
+    flat = seen.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    with autocast(model.device, precision):
+        outputs = model.network(flat)
+    return activate(outputs.float(), model.task).unflatten(0, (views, len(images)))
+
+
+def _check_shape(model: Model, stamps: Stamps) -> None:
+    wanted = (model.in_channels, model.image_size, model.image_size)
+    if tuple(stamps.shape) != wanted:
+        have = "x".join(map(str, stamps.shape))
+        raise ModelError(f"model {model.name!r} takes stamps of {'x'.join(map(str, wanted))} (channels, height, width); these are {have}")
+
+
+def _fail(status: np.ndarray, where: np.ndarray, ids: np.ndarray, why: str) -> None:
+    if len(where):
+        status[where] = "failed"
+        log.warning("%d usable stamp(s) with %s get no prediction: %s", len(where), why, name_some(ids))

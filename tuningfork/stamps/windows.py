@@ -1,0 +1,201 @@
+"""One batch of equal windows of a mosaic: read, judge, mend, measure the sky, resample. The core of `tuningfork.stamps.cut`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.wcs import WCS
+
+from tuningfork.stamps.background import border_indices, robust_sky
+from tuningfork.stamps.mosaic import Mosaic
+from tuningfork.stamps.resample import Resampler
+
+__all__ = ["SCALARS", "Cutter", "Cuts"]
+
+SCALARS = {
+    "sky": "local sky, uJy/arcsec^2",
+    "sky_sigma": "noise of one native pixel, uJy/arcsec^2",
+    "zoom": "output pixels in one native pixel",
+    "pixel_scale_arcsec": "side of an output pixel",
+    "n_neighbours": "peaks above 5 sigma outside a quarter of the side (one Petrosian radius), in means over a twentieth of the side",
+    "snr": "signal to noise within a quarter of the side, for noise that is not correlated",
+    "coverage": "fraction of the window that was observed",
+    "ra": "deg, ICRS, of the WCS",
+    "dec": "deg, ICRS, of the WCS",
+    "x_pix": "FITS pixel (1-based) of the native mosaic",
+    "y_pix": "FITS pixel (1-based) of the native mosaic",
+    "stamp_arcsec": "side of the stamp",
+}
+
+_BLOCKS = 20
+_NEIGHBOUR_SIGMA = 5.0
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Results of one batch of B windows; `pixels` (B, pixels, pixels) is scratch memory that the next batch overwrites."""
+
+    pixels: np.ndarray
+    status: np.ndarray
+    reason: np.ndarray
+    scalars: dict[str, np.ndarray]
+
+
+class Cutter:
+    """Cuts batches of windows from one mosaic, with scratch memory of its own.
+
+    Parameters
+    ----------
+    mosaic : Mosaic
+    pixels : int
+        Side of the output.
+    min_coverage : float
+        Least observed fraction of a usable stamp.
+    turned : bool
+        Put north up with `reproject_exact`, instead of the axes of the mosaic.
+    """
+
+    def __init__(self, mosaic: Mosaic, pixels: int, min_coverage: float = 0.25, turned: bool = False) -> None:
+        self.mosaic, self.pixels, self.min_coverage, self.turned = mosaic, pixels, min_coverage, turned
+        self.unit = mosaic.to_microjansky / mosaic.pixel_scale_arcsec**2
+        self._resampler = Resampler(pixels)
+        self._borders: dict[int, np.ndarray] = {}
+        grid = (np.arange(pixels) + 0.5) / pixels - 0.5
+        aperture = np.hypot(grid[:, None], grid) < 0.25
+        self._aperture = (aperture / aperture.sum()).astype(np.float32).ravel()
+        # means over a coarse grid, along one axis: the same overlaps that resampling uses
+        self._blocks = Resampler(_BLOCKS).weights(np.zeros((2, 1)), np.array([float(pixels)]), pixels)[0, 0].copy()
+        coarse = (np.arange(_BLOCKS) + 0.5) / _BLOCKS - 0.5
+        self._outer = np.hypot(coarse[:, None], coarse) > 0.25
+
+    def cut(self, x: np.ndarray, y: np.ndarray, side: np.ndarray, n: int) -> Cuts:
+        """Cut windows of these centres (0-based pixels) and sides (native pixels), each of which fits into n x n pixels."""
+        count = len(x)
+        centre = np.stack([y, x])
+        span = side * np.sqrt(2) if self.turned else side
+        # the window in the middle of the n pixels, so that the border that measures the sky is even on all sides
+        first = np.floor(centre - span / 2 + 0.5).astype(np.int64)
+        first -= (n - 1 - np.ceil(span).astype(np.int64)) // 2
+        start = centre - side / 2 + 0.5 - first
+        windows = self.mosaic.pixels.windows(first[0], first[1], self._resampler.buffer("windows", (count, n, n)))
+        weights = self._resampler.weights(start, side, n)
+        seen = self._seen(first, windows)
+        whole = seen.all(axis=(1, 2))
+        status, reason = np.full(count, "ok", dtype="U20"), np.full(count, "", dtype=object)
+        coverage = np.ones(count)
+        holes = np.flatnonzero(~whole)
+        if len(holes):
+            coverage[holes] = self._judge(holes, first, centre, windows, seen, weights, status, reason)
+            windows[holes] = np.where(seen[holes], windows[holes], np.float32(np.nan))
+        sky, sigma = self._sky(windows)
+        if len(holes):
+            lost = holes[~np.isfinite(sky[holes])]
+            sky[lost], sigma[lost] = robust_sky(windows[lost].reshape(len(lost), n * n))
+            windows[holes] = np.where(seen[holes], windows[holes], np.nan_to_num(sky[holes]).astype(np.float32)[:, None, None])
+        flat = windows.reshape(count, -1)
+        constant = (flat.min(axis=1) == flat.max(axis=1)) & (status == "ok")
+        status[constant], reason[constant] = "blank", "every pixel has the same value"
+        constant = (
+            (status == "partial") & (np.where(seen, windows, np.inf).min(axis=(1, 2)) == np.where(seen, windows, -np.inf).max(axis=(1, 2)))
+            if len(holes)
+            else constant
+        )
+        status[constant], reason[constant] = "blank", "every observed pixel has the same value"
+        if self.turned:
+            result = self._turn(windows, first, centre, side)
+        else:
+            result = self._resampler.apply(weights, windows)
+        result *= np.float32(self.unit)
+        sky, sigma = sky * self.unit, sigma * self.unit
+        return Cuts(result, status, reason, {"sky": sky, "sky_sigma": sigma, "coverage": coverage, **self._measure(result, sky, sigma, side)})
+
+    def _seen(self, first: np.ndarray, windows: np.ndarray) -> np.ndarray:
+        """Which pixels were observed: weight above zero, or where there is no weight map neither NaN nor exactly zero."""
+        if self.mosaic.weight is None:
+            seen = windows != 0
+        else:
+            seen = self.mosaic.weight.windows(first[0], first[1], self._resampler.buffer("weight", windows.shape)) > 0
+        seen &= windows == windows  # false for NaN, and faster than isnan
+        infinite = np.isinf(windows)
+        if infinite.any():
+            # an infinite pixel counts as observed: it must make the stamp `nonfinite`, not pass as a hole
+            self._infinite: np.ndarray | None = infinite & seen
+            seen &= ~infinite
+        else:
+            self._infinite = None
+        return seen
+
+    def _judge(
+        self,
+        rows: np.ndarray,
+        first: np.ndarray,
+        centre: np.ndarray,
+        windows: np.ndarray,
+        seen: np.ndarray,
+        weights: np.ndarray,
+        status: np.ndarray,
+        reason: np.ndarray,
+    ) -> np.ndarray:
+        """Set status and reason of the windows with holes; returns the observed fraction of each."""
+        along_y, along_x = weights[0, rows].mean(axis=1), weights[1, rows].mean(axis=1)
+        fraction = np.einsum("by,byx,bx->b", along_y, seen[rows].astype(np.float32), along_x).astype(np.float64)
+        fraction = np.where(fraction > 1 - 1e-6, 1.0, np.where(fraction < 1e-6, 0.0, fraction))
+        n = windows.shape[1]
+        place = np.arange(n)
+        inside = [(first[axis, rows, None] + place >= 0) & (first[axis, rows, None] + place < self.mosaic.shape[axis]) for axis in (0, 1)]
+        on_image = (along_y * inside[0]).sum(axis=1) * (along_x * inside[1]).sum(axis=1)
+        middle = np.floor(centre[:, rows] + 0.5).astype(np.int64) - first[:, rows]
+        near = [np.clip(middle[axis, :, None] + np.arange(-1, 2), 0, n - 1) for axis in (0, 1)]
+        object_seen = seen[rows[:, None, None], near[0][:, :, None], near[1][:, None, :]].any(axis=(1, 2))
+        for i, row in enumerate(rows.tolist()):
+            off = 1 - on_image[i]
+            if self._infinite is not None and (self._infinite[row] & (along_y[i] > 0)[:, None] & (along_x[i] > 0)).any():
+                status[row], reason[row] = "nonfinite", "infinite pixels"
+            elif fraction[i] < self.min_coverage or not object_seen[i]:
+                what = f"{fraction[i]:.1%} of the window was observed" if fraction[i] < self.min_coverage else "the object itself was not observed"
+                status[row], reason[row] = ("outside_footprint" if off > 0.5 * (1 - fraction[i]) else "blank"), what
+            elif fraction[i] < 1:
+                where = f", {off:.1%} is off the image" if off > 1e-6 else ""
+                status[row], reason[row] = "partial", f"{fraction[i]:.1%} of the window was observed{where}"
+        return fraction
+
+    def _sky(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        count, n, _ = windows.shape
+        if n not in self._borders:
+            self._borders[n] = border_indices(n, max(1, min(n // 3, round(n / 10))))
+        border = np.take(windows.reshape(count, n * n), self._borders[n], axis=1)
+        return robust_sky(border)
+
+    def _measure(self, stamps: np.ndarray, sky: np.ndarray, sigma: np.ndarray, side: np.ndarray) -> dict[str, np.ndarray]:
+        count = len(stamps)
+        signal = stamps.reshape(count, -1) @ self._aperture - sky
+        with np.errstate(divide="ignore", invalid="ignore"):
+            snr = np.where(sigma > 0, signal / sigma * np.sqrt(np.pi * (side / 4) ** 2), np.nan)
+        means = np.matmul(self._blocks, np.matmul(stamps.reshape(-1, self.pixels), self._blocks.T).reshape(count, self.pixels, _BLOCKS))
+        peak = means > (sky + _NEIGHBOUR_SIGMA * sigma / np.maximum(side / _BLOCKS, 1)).astype(np.float32)[:, None, None]
+        padded = np.pad(means, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
+        for dy in (0, 1, 2):
+            for dx in (0, 1, 2):
+                if (dy, dx) != (1, 1):
+                    peak &= means > padded[:, dy : dy + _BLOCKS, dx : dx + _BLOCKS]
+        return {"snr": snr, "n_neighbours": (peak & self._outer).sum(axis=(1, 2)).astype(np.float64)}
+
+    def _turn(self, windows: np.ndarray, first: np.ndarray, centre: np.ndarray, side: np.ndarray) -> np.ndarray:
+        """North up and east left, one call of `reproject_exact` a stamp (spherical polygons, exact in area)."""
+        from reproject import reproject_exact
+
+        result = self._resampler.buffer("result", (len(windows), self.pixels, self.pixels))
+        lon, lat = self.mosaic.wcs.wcs_pix2world(centre[1], centre[0], 0)
+        for i, window in enumerate(windows):
+            source = self.mosaic.wcs.deepcopy()
+            source.wcs.crpix = source.wcs.crpix - first[::-1, i]
+            target = WCS(naxis=2)
+            target.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+            target.wcs.crval = [lon[i], lat[i]]
+            target.wcs.crpix = [(self.pixels + 1) / 2] * 2
+            scale = side[i] * self.mosaic.pixel_scale_arcsec / 3600 / self.pixels
+            target.wcs.cdelt = [-scale, scale]
+            target.wcs.radesys = source.wcs.radesys
+            result[i] = np.nan_to_num(
+                reproject_exact((window.astype(np.float64), source), target, shape_out=result.shape[1:], parallel=False, return_footprint=False)
+            )
+        return result

@@ -1,0 +1,80 @@
+"""Random transforms of a whole batch at once, on the batch's own device: exact quarter turns and flips, then one affine resampling."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tuningfork.training.recipe import Augmentation
+
+__all__ = ["augment", "d4_views", "random_affine"]
+
+_PADDING = {"nearest": "border", "reflect": "reflection", "zero": "zeros"}
+
+
+def augment(images: Tensor, recipe: Augmentation, generator: torch.Generator) -> Tensor:
+    """Transform every image of a batch by its own random draw.
+
+    Parameters
+    ----------
+    images : Tensor, shape (n, C, H, W), float
+    recipe
+        What is drawn, see `Augmentation`.
+    generator
+        A generator on the CPU: the draws are the same whatever device the images are on.
+
+    Returns
+    -------
+    Tensor, shape (n, C, H, W)
+        A new tensor (or `images` itself where the recipe asks for nothing).
+    """
+    if recipe.d4:
+        turns = torch.randint(4, (len(images),), generator=generator)
+        mirrored = torch.randint(2, (len(images),), generator=generator) * int(recipe.flips)
+        images = _quarter_turns(images, turns, mirrored.bool())
+    resampled = recipe.rotation_deg or recipe.shift_fraction or recipe.zoom_range != (1.0, 1.0)
+    if resampled:
+        theta = random_affine(len(images), recipe, generator).to(images.device, non_blocking=True)
+        grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+        return functional.grid_sample(images, grid, mode="bilinear", padding_mode=_PADDING[recipe.fill], align_corners=False)
+    if recipe.flips and not recipe.d4:
+        across, down = torch.randint(2, (2, len(images)), generator=generator).bool().to(images.device)[:, :, None, None, None]
+        images = torch.where(across, images.flip(3), images)
+        return torch.where(down, images.flip(2), images)
+    return images
+
+
+def random_affine(count: int, recipe: Augmentation, generator: torch.Generator) -> Tensor:
+    """Draw (count, 2, 3) matrices that map output to input coordinates, as `torch.nn.functional.affine_grid` takes them.
+
+    Rotation, flips, magnification and shift about the centre of the image; the images are square, so a rotation in these coordinates is one
+    in pixels. Where `d4` has flipped already, no flip is drawn. The number of draws does not depend on the values of the recipe.
+    """
+    uniform = torch.rand((4, count), generator=generator, dtype=torch.float64)
+    signs = torch.randint(2, (2, count), generator=generator, dtype=torch.float64) * 2 - 1
+    angle = (2 * uniform[0] - 1) * math.radians(recipe.rotation_deg)
+    low, high = recipe.zoom_range
+    scale = 1 / (low + (high - low) * uniform[1])
+    shift = (2 * uniform[2:] - 1) * (2 * recipe.shift_fraction)  # the side is 2 in these coordinates
+    across, down = signs if recipe.flips and not recipe.d4 else torch.ones_like(signs)
+    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+    rows = torch.stack([cos * across, -sin * down, shift[0], sin * across, cos * down, shift[1]], dim=1)
+    return rows.reshape(count, 2, 3).float()
+
+
+def d4_views(images: Tensor) -> Tensor:
+    """The eight views of the symmetry group of the square: (n, C, H, H) to (8, n, C, H, H), the image itself first."""
+    turned = [torch.rot90(images, k, (2, 3)) for k in range(4)]
+    return torch.stack(turned + [view.flip(3) for view in turned])
+
+
+def _quarter_turns(images: Tensor, turns: Tensor, mirrored: Tensor) -> Tensor:
+    result = torch.empty_like(images)
+    for k in range(4):
+        for mirror in (False, True):
+            chosen = ((turns == k) & (mirrored == mirror)).nonzero().squeeze(1).to(images.device)
+            if len(chosen):
+                view = torch.rot90(images[chosen], k, (2, 3))
+                result[chosen] = view.flip(3) if mirror else view
+    return result

@@ -1,0 +1,122 @@
+"""One model's training and validation rows: stamps and targets joined by object id, the normalisation fitted."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tuningfork.errors import ModelError
+from tuningfork.stamps.store import usable
+from tuningfork.training.arrays import Stamps, name_some
+from tuningfork.training.labels import read_targets
+from tuningfork.training.normalisation import fit_normalisation
+from tuningfork.training.pixels import DeviceStamps, check_pixels, sky_columns
+
+__all__ = ["TrainingData", "make_training_data"]
+
+log = logging.getLogger(__name__)
+FIT_STAMPS = 2048
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """One model's training and validation rows.
+
+    `targets` (N, K) float32 are what the loss compares (standardised for a regression, one-hot for classes); `object_id` names row i of
+    both; positions of `images` are rows of `targets`.
+    """
+
+    object_id: np.ndarray
+    targets: Tensor
+    train: np.ndarray
+    validation: np.ndarray
+    images: DeviceStamps
+    normalisation: dict[str, Any]
+    target_mean: list[float] | None
+    target_std: list[float] | None
+
+
+def make_training_data(
+    stamps: Stamps,
+    objects: Mapping[str, np.ndarray],
+    targets: Sequence[str],
+    task: str,
+    normalisation: Mapping[str, Any],
+    *,
+    device: torch.device,
+    budget_bytes: int,
+    label_shuffle: np.random.Generator | None = None,
+    label_column: str = "label",
+) -> TrainingData:
+    """Join stamps and labels, fit the normalisation on the training rows, bring both to the device.
+
+    Rows whose stamp has no usable status are left out (and counted in the log); their place is the ledger.
+
+    Parameters
+    ----------
+    objects
+        Columns ``object_id``, ``split``, and the targets (for task ``classes``: `label_column` with class names).
+    label_shuffle
+        Given, the labels are permuted within the training and within the validation rows: a control that can learn nothing but the mean.
+
+    Raises
+    ------
+    ModelError
+        No training or validation row, duplicate ids, labels that are absent, not fractions or no known class, or bad pixels; ids are named.
+    StampError
+        A labelled object has no row in the stamps at all.
+    """
+    for column in ("object_id", "split"):
+        if column not in objects:
+            raise ModelError(f"the table of objects has no column {column!r}; it has {', '.join(objects)}")
+    split = np.asarray(objects["split"], dtype=str)
+    chosen = np.flatnonzero(np.isin(split, ("train", "validation")))
+    ids = np.asarray(objects["object_id"], dtype=str)[chosen]
+    names, counts = np.unique(ids, return_counts=True)
+    if (counts > 1).any():
+        raise ModelError(f"object ids stand more than once among the labelled rows: {name_some(names[counts > 1])}")
+    rows = stamps.index_of(ids)
+    good = usable(stamps.status[rows])
+    if not good.all():
+        log.warning("%d of %d labelled objects have no usable stamp and are left out: %s", int((~good).sum()), len(good), name_some(ids[~good]))
+    chosen, ids, rows = chosen[good], ids[good], rows[good]
+    side = split[chosen]
+    train, validation = np.flatnonzero(side == "train"), np.flatnonzero(side == "validation")
+    for what, positions in (("training", train), ("validation", validation)):
+        if len(positions) == 0:
+            raise ModelError(f"no {what} object with a usable stamp: look at the split of the sample and at its ledger")
+    values = read_targets({name: np.asarray(column)[chosen] for name, column in objects.items()}, ids, targets, task, label_column)
+    mean = std = None
+    if task == "regression":
+        mean, std = values[train].mean(axis=0), values[train].std(axis=0)
+        if not (std > 0).all():
+            raise ModelError(f"target {targets[int(np.argmin(std))]!r} is the same for all {len(train)} training objects: there is nothing to learn")
+        values = (values - mean) / std
+    if label_shuffle is not None:
+        for positions in (train, validation):
+            values[positions] = values[label_shuffle.permutation(positions)]
+    fitted = _fit(stamps, rows[train], ids[train], normalisation)
+    return TrainingData(
+        object_id=ids,
+        targets=torch.from_numpy(values.astype(np.float32)).to(device),
+        train=train,
+        validation=validation,
+        images=DeviceStamps(stamps, rows, fitted, device, budget_bytes),
+        normalisation=fitted,
+        target_mean=None if mean is None else mean.tolist(),
+        target_std=None if std is None else std.tolist(),
+    )
+
+
+def _fit(stamps: Stamps, rows: np.ndarray, ids: np.ndarray, normalisation: Mapping[str, Any]) -> dict[str, Any]:
+    """Fit on at most `FIT_STAMPS` training stamps, evenly spread in the order of their ids (not of the table or the shards)."""
+    by_id = np.argsort(ids, kind="stable")
+    some = by_id[np.unique(np.linspace(0, len(ids) - 1, min(len(ids), FIT_STAMPS)).round().astype(int))]
+    raw = stamps.take(rows[some])
+    check_pixels(raw, ids[some])
+    sky = sky_columns(stamps, rows[some], normalisation)
+    return fit_normalisation(normalisation, torch.from_numpy(raw), *(() if sky is None else map(torch.from_numpy, sky)))

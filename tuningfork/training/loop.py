@@ -1,0 +1,207 @@
+"""One call that trains a model: stamps and labels in, ``weights.safetensors``, ``history.csv`` and ``model.json`` out."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tuningfork.errors import ModelError
+from tuningfork.files import digest_of, read_json, sha256_of
+from tuningfork.networks import registry
+from tuningfork.networks.weights import load_weights, read_weights
+from tuningfork.training.arrays import Stamps
+from tuningfork.training.data import TrainingData, make_training_data
+from tuningfork.training.device import choose_device, choose_precision, describe_machine, session
+from tuningfork.training.fit import Fit
+from tuningfork.training.optimisers import freeze
+from tuningfork.training.pixels import memory_budget
+from tuningfork.training.recipe import Recipe, make_recipe
+from tuningfork.training.record import write_model
+from tuningfork.training.resume import ResumeFolder
+
+__all__ = ["TrainingResult", "train"]
+
+log = logging.getLogger(__name__)
+LABELS, DRAWS, DROPOUT, WEIGHTS = range(4)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training came to; `history` has one dictionary an epoch, `resumed_from` the epoch that a resume state held (0: none)."""
+
+    out_dir: Path
+    epochs_run: int
+    best_epoch: int
+    best_validation_loss: float
+    history: list[dict[str, float]]
+    resumed_from: int
+    fresh_tensors: list[str]
+
+
+def train(
+    *,
+    network: Mapping[str, Any],
+    stamps: Stamps,
+    objects: Mapping[str, np.ndarray],
+    targets: Sequence[str],
+    task: str,
+    recipe: Recipe | Mapping[str, Any],
+    seed: int,
+    out_dir: str | Path,
+    resume_dir: str | Path,
+    parent_weights: str | Path | None = None,
+    device: str | torch.device | None = None,
+    threads: int | None = None,
+    code: str = "",
+    name: str | None = None,
+    data: Mapping[str, str] | None = None,
+    simulated: bool = False,
+    label_column: str = "label",
+    memory_mb: int | None = None,
+) -> TrainingResult:
+    """Train a network on the ``train`` rows, choose the best epoch on the ``validation`` rows, write the model.
+
+    Parameters
+    ----------
+    network
+        ``{"name": ..., "options": {...}}`` of `tuningfork.networks.registry`.
+    stamps
+        The stamps, a `StampSet` or an `ArrayStamps`.
+    objects
+        Columns of the table of objects: ``object_id``, ``split``, and the targets.
+    targets, task
+        Target columns (for task ``classes``: class names, in `label_column`), and ``fractions``, ``classes`` or ``regression``.
+    recipe
+        A recipe, or the dictionary of one.
+    seed
+        Initial weights, draws, augmentation and dropout all follow from it.
+    out_dir
+        Gets ``weights.safetensors`` (of the best epoch), ``history.csv`` and, last, ``model.json``.
+    resume_dir
+        State after every epoch; if one is there and fits, the run goes on from it. Removed when the model is in place.
+    parent_weights
+        Start from these weights (transfer). Where a ``model.json`` beside them names other targets, the head starts anew.
+    device, threads
+        Default: the GPU if there is one; torch's own number of threads.
+    code, name, data, simulated
+        Recorded in ``model.json``: fingerprint of the code, the model's name (default: that of the folder), {sample: digest}, origin.
+    memory_mb
+        Memory of the job: half of it may hold stamps.
+
+    Returns
+    -------
+    TrainingResult
+
+    Raises
+    ------
+    ModelError
+        The recipe, the labels, the stamps or the parent's weights are wrong, or the training diverged (the ids of the batch are named; the
+        state of the last good epoch stays in `resume_dir`).
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else make_recipe(recipe, task)
+    where = choose_device(device)
+    seeds = [int(value) for value in np.random.SeedSequence(seed).generate_state(4, np.uint64) >> 1]
+    parent = _parent(parent_weights)
+    with session(where, threads, seeds[DROPOUT]):
+        training_data = make_training_data(
+            stamps,
+            objects,
+            targets,
+            task,
+            recipe.normalisation,
+            device=where,
+            budget_bytes=memory_budget(where, memory_mb),
+            label_shuffle=np.random.default_rng(seeds[LABELS]) if recipe.label_shuffle else None,
+            label_column=label_column,
+        )
+        channels, side = stamps.shape[0], stamps.shape[-1]
+        options = dict(network.get("options") or {})
+        module = registry.build(network["name"], in_channels=channels, n_outputs=len(targets), image_size=side, seed=seeds[WEIGHTS], **options)
+        fresh = _load_parent(module, Path(parent_weights), parent, network, targets) if parent_weights is not None and parent is not None else []
+        module = module.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        freeze(module, recipe.freeze)
+        precision = choose_precision(recipe.precision, where)
+        fingerprint = digest_of(
+            {
+                "recipe": recipe.as_dict(),
+                "seed": seed,
+                "network": {"name": network["name"], "options": options},
+                "targets": list(targets),
+                "data": _data_digest(training_data),
+                "parent": parent and parent["weights_sha256"],
+                "code": code,
+                "precision": precision,
+            }
+        )
+        fit = Fit(module, training_data, recipe, task, where, precision, seeds[DRAWS], ResumeFolder(resume_dir, fingerprint))
+        resumed_from = fit.resume()
+        fit.run()
+        load_weights(module, fit.resume_folder.best(fit.best_epoch))
+        record = {
+            "name": name or Path(out_dir).name,
+            "network": {"name": network["name"], "options": options},
+            "in_channels": channels,
+            "image_size": side,
+            "targets": list(targets),
+            "task": task,
+            "target_mean": training_data.target_mean,
+            "target_std": training_data.target_std,
+            "normalisation": training_data.normalisation,
+            "training": {
+                "recipe": recipe.as_dict(),
+                "seed": seed,
+                "precision": precision,
+                "epochs_run": len(fit.history),
+                "best_epoch": fit.best_epoch,
+                "best_validation_loss": fit.best_loss,
+                "n_train": len(training_data.train),
+                "n_validation": len(training_data.validation),
+            },
+            "data": dict(data or {}),
+            "parent": parent and {"name": parent["name"], "weights_sha256": parent["weights_sha256"]},
+            "code": code,
+            "versions": describe_machine(where),
+            "simulated": simulated,
+        }
+    write_model(Path(out_dir), module, record, fit.history)
+    fit.resume_folder.remove()
+    return TrainingResult(Path(out_dir), len(fit.history), fit.best_epoch, fit.best_loss, fit.history, resumed_from, fresh)
+
+
+def _parent(weights: str | Path | None) -> dict[str, Any] | None:
+    if weights is None:
+        return None
+    weights = Path(weights)
+    if not weights.is_file():
+        raise ModelError(f"no weights at {weights} to start from")
+    described = weights.with_name("model.json")
+    about = read_json(described) if described.is_file() else {}
+    return {"name": weights.parent.name, **about, "weights_sha256": sha256_of(weights)}
+
+
+def _load_parent(module: nn.Module, weights: Path, parent: Mapping[str, Any], network: Mapping[str, Any], targets: Sequence[str]) -> list[str]:
+    """Start from the parent's weights; the names of the tensors that start fresh."""
+    theirs = parent.get("network")
+    if theirs and theirs["name"] != network["name"]:
+        raise ModelError(f"{weights} is of network {theirs['name']!r}, this model is a {network['name']!r}: give both the same network, or start from scratch")
+    tensors = read_weights(weights)
+    head = tuple(getattr(module, "head_names", ()))
+    if parent.get("targets", list(targets)) != list(targets) and head:
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(head)}
+    fresh = load_weights(module, tensors, allow_head_mismatch=True)
+    if fresh:
+        log.info("starting from %s, but its targets are others: %s start(s) from fresh weights", parent["name"], ", ".join(fresh))
+    else:
+        log.info("starting from the weights of %s, all layers", parent["name"])
+    return fresh
+
+
+def _data_digest(data: TrainingData) -> str:
+    """Digest of who is trained on, with which labels and which normalisation."""
+    sides = [[[str(data.object_id[row]), data.targets[row].tolist()] for row in rows] for rows in (data.train, data.validation)]
+    return digest_of([sides, data.normalisation])

@@ -1,0 +1,278 @@
+"""What the rules need to know about the configuration: which files to make, which samples belong together, and each rule's own slice.
+
+Light, like `tuningfork.config`; the Snakefile calls it at every parse. It reads small JSON files that checkpoints wrote, never tables.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tuningfork import fingerprint
+from tuningfork.config import Config, FolderSample, Model, MosaicSample, network_modules, recipe_of
+from tuningfork.files import digest_of, read_json
+
+FORMATS = ("csv", "parquet", "fits", "vot")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One training: a model of the configuration, or one of its leave-groups-out folds."""
+
+    model: Model
+    base: str
+    fold: int | None = None
+
+
+class Workflow:
+    """The graph's view of a configuration.
+
+    Parameters
+    ----------
+    config
+        The validated configuration.
+    repository
+        Folder of the Snakefile (scripts and recipes are found there).
+    """
+
+    def __init__(self, config: Config, repository: Path) -> None:
+        self.config = config
+        self.repository = repository
+        self.recipes = repository / "config" / "recipes"
+        self.plans: dict[str, Plan] = {}
+        for name, model in config.models.items():
+            self.plans[name] = Plan(model, name)
+            for fold in range(model.folds):
+                self.plans[f"{name}.fold{fold}"] = Plan(model, name, fold)
+        self.groups = self._components()
+
+    # What is made ------------------------------------------------------------------------------------------------
+
+    def samples(self, kind: str | None = None) -> list[str]:
+        """Names of the samples (of one kind)."""
+        return [name for name, sample in self.config.samples.items() if kind in (None, sample.kind)]
+
+    def samples_measured(self) -> list[str]:
+        """Samples whose Petrosian radii are measured on the image."""
+        return [name for name in self.samples("mosaic") if self.config.samples[name].size.source == "image"]  # type: ignore[union-attr]
+
+    def predictions(self) -> list[tuple[str, str]]:
+        """Pairs (model, sample) to predict: a model's own sample, those it names, and those of the catalogues."""
+        pairs = {(name, model.train): None for name, model in self.config.models.items()}
+        pairs |= {(name, sample): None for name, model in self.config.models.items() for sample in model.predict}
+        pairs |= {(product.model, product.sample): None for product in self.config.catalogues.values()}
+        pairs |= {(other, model.train): None for model in self.config.models.values() for other in model.compare_to}
+        return list(pairs)
+
+    def targets(self) -> list[str]:
+        """Everything that the default run makes."""
+        files = [f"results/catalogues/{name}.{suffix}" for name in self.config.catalogues for suffix in FORMATS]
+        files += [f"results/catalogues/{name}_wide.csv" for name in self.config.catalogues]
+        files += [f"results/models/{name}/metrics.json" for name, model in self.config.models.items() if self._is_labelled(model.train)]
+        files += [f"results/models/{model}/predictions/{sample}.parquet" for model, sample in self.predictions()]
+        files += [f"results/samples/{name}/figures/stamps.png" for name in self.samples()]
+        return files
+
+    def _is_labelled(self, sample: str) -> bool:
+        described = self.config.samples[sample]
+        return not isinstance(described, FolderSample) or described.labels is not None
+
+    def pattern(self, names: Iterable[str]) -> str:
+        """A wildcard constraint for these names; an empty list matches nothing (an empty alternation would match everything)."""
+        return "|".join(re.escape(name) for name in names) or "(?!)"
+
+    # Which samples are frozen together ----------------------------------------------------------------------------
+
+    def _components(self) -> dict[str, list[str]]:
+        """Connected components of the samples, joined by the models; each is named after its first sample."""
+        component = {name: name for name in self.config.samples}
+
+        def root(name: str) -> str:
+            while component[name] != name:
+                name = component[name]
+            return name
+
+        for name in self.config.models:
+            first, *others = self.samples_of(name)
+            for other in others:
+                a, b = sorted((root(first), root(other)))
+                component[b] = a
+        groups: dict[str, list[str]] = {}
+        for name in sorted(self.config.samples):
+            groups.setdefault(root(name), []).append(name)
+        return groups
+
+    def samples_of(self, name: str) -> list[str]:
+        """Samples that a model touches: its own, those it predicts, and those of the model it starts from."""
+        model = self.config.models[name]
+        found = [sample for predicted, sample in self.predictions() if predicted == name]
+        if model.start_from:
+            found += self.samples_of(model.start_from)
+        return list(dict.fromkeys(found))
+
+    def group_of(self, sample: str) -> str:
+        """Name of the component that a sample belongs to."""
+        return next(name for name, samples in self.groups.items() if sample in samples)
+
+    # Slices of the configuration: what a rule passes as params ------------------------------------------------------
+
+    def sample_slice(self, sample: str, *sections: str) -> dict[str, Any]:
+        """The named sections of a sample, as plain JSON."""
+        return self.config.samples[sample].model_dump(mode="json", include=set(sections), by_alias=True)
+
+    def catalogue_query(self, sample: str, catalogue: str) -> dict[str, Any]:
+        """What is asked of the archive for one catalogue of a sample."""
+        described = self._mosaic_sample(sample)
+        if catalogue == described.catalogue.name:
+            return {
+                "source": described.catalogue.source,
+                "fields": list(described.images.fields),
+                "petrosian_factor": described.size.petrosian_factor,
+            }
+        return {"source": "vizier", "fields": list(described.images.fields)}
+
+    def mosaic_request(self, sample: str, field: str) -> dict[str, Any]:
+        """Which mosaics of a field are fetched."""
+        images = self._mosaic_sample(sample).images
+        return {"collection": images.collection, "bands": list(images.bands), "weights": images.weights}
+
+    def selection(self, sample: str) -> dict[str, Any]:
+        """The part of a sample that decides which objects it has, their labels and their split."""
+        described = self.config.samples[sample]
+        if isinstance(described, FolderSample):
+            return self.sample_slice(sample, "kind", "folder", "labels", "task", "targets", "split")
+        bands = {"bands": list(described.images.bands), "fields": list(described.images.fields), "collection": described.images.collection}
+        return {**self.sample_slice(sample, "kind", "catalogue", "match", "labels", "select", "size", "stamp", "task", "targets", "split"), **bands}
+
+    def sharding(self, sample: str) -> dict[str, Any]:
+        """The part of a sample that decides its shards."""
+        return self.sample_slice(sample, "kind", "shards", "stamp", "targets", "task")
+
+    def evaluation(self, name: str) -> dict[str, Any]:
+        """What an evaluation needs to know besides its files."""
+        model = self.config.models[name]
+        sample = self.config.samples[model.train]
+        return {
+            "model": name,
+            "sample": model.train,
+            "kind": sample.kind,
+            "task": sample.task,
+            "targets": list(sample.targets),
+            "seed": model.seed,
+            "folds": model.folds,
+            "compare_to": list(model.compare_to),
+            "parent": model.start_from,
+            "simulated": self.simulated(model.train),
+        }
+
+    def publication(self, name: str) -> dict[str, Any]:
+        """What a published catalogue needs to know besides its files."""
+        product = self.config.catalogues[name]
+        sample = self.config.samples[product.sample]
+        origins = [sample.catalogue.name, *([sample.match.name] if sample.match else [])] if isinstance(sample, MosaicSample) else []
+        return {
+            "name": name,
+            "title": product.title or f"{name}: {product.model} applied to {product.sample}",
+            "model": product.model,
+            "sample": product.sample,
+            "task": sample.task,
+            "targets": list(sample.targets),
+            "catalogues": origins,
+            "collection": sample.images.collection if isinstance(sample, MosaicSample) else None,
+            "simulated": self.simulated(product.sample),
+            "configuration": digest_of(self.config.model_dump(mode="json", include={"samples", "models", "catalogues"})),
+        }
+
+    def simulated(self, sample: str) -> bool:
+        """Whether a sample's pixels come from the simulated sky (pictures of a folder never do)."""
+        return self.config.archives.mode == "simulated" and self.config.samples[sample].kind == "mosaic"
+
+    def _mosaic_sample(self, name: str) -> MosaicSample:
+        described = self.config.samples[name]
+        assert isinstance(described, MosaicSample), f"rules of mosaics asked for the folder sample {name}"
+        return described
+
+    def wire(self) -> dict[str, Any]:
+        """How the archives are reached; a parameter of every rule on the wire, so that simulated and live never mix."""
+        archives = self.config.archives
+        return {"mode": archives.mode, "contact": archives.contact, **({"sky": self.sky_key()} if archives.mode == "simulated" else {})}
+
+    def sky_key(self) -> str:
+        """Digest of the simulated sky's parameters: the name of its folder."""
+        return digest_of(self.config.sky.model_dump(mode="json"))[:12]
+
+    def sky_input(self) -> list[str]:
+        """What a rule on the wire waits for: in simulated mode, the rendered sky."""
+        return [f"resources/sky/{self.sky_key()}/sky.json"] if self.config.archives.mode == "simulated" else []
+
+    def training(self, name: str) -> dict[str, Any]:
+        """Everything about a training that changes its weights."""
+        plan = self.plans[name]
+        sample = self.config.samples[plan.model.train]
+        return {
+            "sample": plan.model.train,
+            "task": sample.task,
+            "targets": list(sample.targets),
+            "network": plan.model.network.model_dump(mode="json"),
+            "recipe": recipe_of(plan.model, self.recipes),
+            "seed": plan.model.seed,
+            "fold": plan.fold,
+            "folds": plan.model.folds if plan.fold is not None else None,
+        }
+
+    def parent(self, name: str) -> str | None:
+        """The model whose weights `name` starts from."""
+        return self.plans[name].model.start_from
+
+    def folds(self, name: str) -> list[str]:
+        """The fold models of a model."""
+        return [f"{name}.fold{fold}" for fold in range(self.config.models[name].folds)]
+
+    def gpu(self) -> dict[str, Any]:
+        """Resources of a rule that trains or predicts; on a machine without a GPU it runs on the CPU."""
+        compute = self.config.compute
+        found: dict[str, Any] = {"gpu": compute.gpu}
+        if compute.gpu_model:
+            found["gpu_model"] = compute.gpu_model
+        if compute.gpu_partition:
+            found["slurm_partition"] = compute.gpu_partition
+        return found
+
+    # Digests that stand for files -----------------------------------------------------------------------------------
+
+    def code(self, script: str, *modules: str) -> str:
+        """Fingerprint of a rule's code; `modules` are loaded by name at run time."""
+        extra = list(modules)
+        if "tuningfork.wire" in extra and self.config.archives.mode == "simulated":
+            extra += ["tuningfork.sky.server"]
+        return fingerprint.code_of(self.repository / "workflow" / "scripts" / f"{script}.py", extra)
+
+    def network_module(self, name: str) -> str:
+        """Module of a model's network."""
+        network = self.plans[name].model.network.name
+        return "tuningfork.networks.timm_backbones" if network.startswith("timm:") else network_modules()[network]
+
+    def folder_listing(self, sample: str) -> str:
+        """Digest of names, sizes and times of an image folder: Snakemake cannot watch a folder's contents."""
+        described = self.config.samples[sample]
+        if isinstance(described, MosaicSample):
+            return ""
+        rows = []
+        for folder, _, names in os.walk(described.folder):
+            for name in names:
+                stat = os.stat(os.path.join(folder, name))
+                rows.append([os.path.join(folder, name), stat.st_size, stat.st_mtime_ns])
+        return digest_of(sorted(rows))
+
+    @staticmethod
+    def shards(index: str | Path) -> Mapping[str, Mapping[str, Any]]:
+        """What `shard_sample` wrote: shard -> digest of its rows, number of rows, fields."""
+        return read_json(index)["shards"]
+
+    @staticmethod
+    def frozen(path: str | Path, samples: Iterable[str], *what: str) -> dict[str, Any]:
+        """Digests of samples that `freeze_group` wrote; `what` picks among stamps, labels and ledger."""
+        found = read_json(path)
+        return {sample: {key: found[sample][key] for key in what} for sample in samples}
