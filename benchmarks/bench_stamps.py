@@ -54,9 +54,11 @@ def peer(mosaic: Mosaic, image: np.ndarray, objects: dict[str, np.ndarray], func
     for i in range(len(ra)):
         side = objects["stamp_arcsec"][i]
         cutout = Cutout2D(image, SkyCoord(ra[i], dec[i], unit="deg"), int(np.ceil(side / mosaic.pixel_scale_arcsec)) + 4, wcs=mosaic.wcs)
-        target = WCS(naxis=2)
-        target.wcs.ctype, target.wcs.crval, target.wcs.crpix = ["RA---TAN", "DEC--TAN"], [ra[i], dec[i]], [(PIXELS + 1) / 2] * 2
-        target.wcs.cdelt = [-side / PIXELS / 3600, side / PIXELS / 3600]
+        target, zoom = mosaic.wcs.deepcopy(), PIXELS * mosaic.pixel_scale_arcsec / side
+        # the same projection at another scale: a target with its own tangent point is a slightly turned square, with other light at its edges
+        corner = np.array([objects["x_pix"][i], objects["y_pix"][i]]) - PIXELS / zoom / 2
+        target.wcs.crpix = (mosaic.wcs.wcs.crpix - corner) * zoom + 0.5
+        target.wcs.cdelt = mosaic.wcs.wcs.cdelt / zoom
         out[i] = function((cutout.data, cutout.wcs), target, shape_out=(PIXELS, PIXELS), return_footprint=False)
     return out
 

@@ -58,6 +58,7 @@ rule predict:
         code=lambda w: wf.code("predict", wf.network_module(w.model)),
         frozen=lambda w: frozen([w.sample], "stamps", "labels"),
         trained_on=lambda w: wf.config.models[w.model].train,
+        split_seed=lambda w: wf.config.samples[w.sample].split.seed,
     threads: wf.config.compute.training_threads
     resources:
         mem_mb=wf.config.compute.training_mem_mb,

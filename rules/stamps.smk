@@ -183,7 +183,7 @@ rule show_sample:
     params:
         code=wf.code("show_sample"),
         frozen=lambda w: frozen([w.sample], "stamps", "labels", "ledger"),
-        sample=lambda w: wf.sample_slice(w.sample, "kind", "targets", "task"),
+        sample=lambda w: {"simulated": wf.simulated(w.sample)},
     threads: 1
     resources:
         mem_mb=1000,

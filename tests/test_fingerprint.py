@@ -22,7 +22,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _code(package: Path, *modules: str) -> str:
-    for cached in (fingerprint._parse, fingerprint._imports, fingerprint._tree_digest):
+    for cached in (fingerprint.code_of, fingerprint._parse, fingerprint._imports, fingerprint._tree_digest):
         cached.cache_clear()
     return fingerprint.code_of(package / "script.py", modules)
 

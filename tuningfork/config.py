@@ -81,10 +81,16 @@ class Sky(Section):
     """The simulated sky (used when archives.mode is simulated)."""
 
     seed: int = Field(1, ge=0, description="another seed is another sky; the same seed gives the same bytes")
-    clusters: tuple[Name, ...] = Field(("SIM-A", "SIM-B", "SIM-C", "SIM-D", "SIM-E"), min_length=1, description="fictitious clusters; each name starts with SIM-")
-    bands: tuple[Band, ...] = Field(("f275w", "f475w", "f606w", "f814w", "f110w", "f140w", "f160w"), min_length=1, description="filters rendered for the clusters")
-    cluster_side_pixels: int = Field(1200, ge=300, le=5000, description="side of a cluster mosaic (65 mas pixels)")
-    goodss_side_pixels: int = Field(5000, ge=600, le=25000, description="side of the GOODS-S mosaic (60 mas pixels)")
+    clusters: tuple[Name, ...] = Field(
+        ("SIM-A", "SIM-B", "SIM-C", "SIM-D", "SIM-E"), min_length=1, description="fictitious clusters; each name starts with SIM-"
+    )
+    bands: tuple[Band, ...] = Field(
+        ("f275w", "f475w", "f606w", "f814w", "f110w", "f140w", "f160w"), min_length=1, description="filters rendered for the clusters"
+    )
+    cluster_side_px: int = Field(1000, ge=200, le=5000, description="side of a cluster mosaic, pixels of 65 mas")
+    goodss_side_px: int = Field(4700, ge=200, le=25000, description="side of the GOODS-S mosaic, pixels of 60 mas")
+    cluster_density: Positive = Field(95.0, description="objects brighter than F160W = 24.5 per square arcmin in a cluster field")
+    goodss_density: Positive = Field(58.0, description="objects brighter than H = 24.5 per square arcmin in GOODS-S")
     clash_labels: int = Field(900, ge=20, description="rows of the visual classification of the clusters")
 
     @field_validator("clusters")
@@ -156,7 +162,9 @@ class Size(Section):
     """Where the Petrosian radius comes from."""
 
     source: Literal["catalogue", "image"] = Field("catalogue", description="catalogue: the published radius; image: measured on the detection image")
-    petrosian_factor: Positive = Field(2.0, description="SExtractor's PETRO_RADIUS is this factor times R(eta=0.2); 1.0 reads the published column as the radius itself")
+    petrosian_factor: Positive = Field(
+        2.0, description="SExtractor's PETRO_RADIUS is this factor times R(eta=0.2); 1.0 reads the published column as the radius itself"
+    )
 
 
 class Stamp(Section):
@@ -164,7 +172,9 @@ class Stamp(Section):
 
     petrosian_radii: Positive = Field(4.0, description="side of the stamp in Petrosian radii")
     pixels: int = Field(80, ge=8, le=1024, description="side of the stored stamp, pixels")
-    orientation: Literal["native", "north_up"] = Field("native", description="native: cut along the mosaic's axes; north_up: reproject mosaics that are rotated")
+    orientation: Literal["native", "north_up"] = Field(
+        "native", description="native: cut along the mosaic's axes; north_up: reproject mosaics that are rotated"
+    )
 
 
 class Split(Section):
@@ -207,6 +217,9 @@ class SampleBase(Section):
 
     task: Task = Field("fractions", description="fractions: targets that sum to 1; classes: one column of class names; regression: numbers")
     targets: tuple[Target, ...] = Field(MORPHOLOGY_TARGETS, min_length=1, description="what the networks learn; for task classes, the names of the classes")
+    votes: Literal["exclusive", "independent"] = Field(
+        "exclusive", description="of task fractions: exclusive if a classifier gave one answer, independent if several boxes could be ticked"
+    )
     split: Split = Field(default_factory=Split)
     shards: Shards = Field(default_factory=Shards)
 

@@ -7,7 +7,6 @@ docstrings and formatting do not change it, an edit in a module that the rule us
 import ast
 import functools
 import hashlib
-from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -15,7 +14,8 @@ PACKAGE = Path(__file__).parent
 LIBRARIES = ("torch", "numpy")  # their major.minor version is part of the digest where they are used
 
 
-def code_of(script: Path | str, modules: Iterable[str] = ()) -> str:
+@functools.cache
+def code_of(script: Path | str, modules: tuple[str, ...] = ()) -> str:
     """Digest of a script and of the modules it needs, direct, indirect, and named.
 
     Parameters

@@ -52,7 +52,11 @@ def write(table: "Table", path: str | os.PathLike[str]) -> None:
             array = pa.array(values.astype(values.dtype.newbyteorder("=")), mask=mask)
         else:
             raise TuningforkError(f"{path}: column {name!r} has shape {values.shape}; tables hold scalars only")
-        info = {"unit": str(column.unit) if column.unit is not None else "", "description": column.info.description or "", "ucd": (column.info.meta or {}).get("ucd", "")}
+        info = {
+            "unit": str(column.unit) if column.unit is not None else "",
+            "description": column.info.description or "",
+            "ucd": (column.info.meta or {}).get("ucd", ""),
+        }
         arrays.append(array)
         fields.append(pa.field(name, array.type, metadata={k: v for k, v in info.items() if v}))
     meta = json.dumps(dict(table.meta), sort_keys=True, allow_nan=False)
@@ -107,13 +111,13 @@ def meta_of(arrow: pa.Table | pa.Schema) -> dict[str, Any]:
 
 def _read_arrow(path: str | os.PathLike[str], columns: list[str] | None = None) -> pa.Table:
     try:
-        table = pq.read_table(path, columns=columns)
+        found = pq.read_schema(path).names
+        missing = sorted(set(columns or []) - set(found))
+        if not missing:
+            return pq.read_table(path, columns=columns)
     except (pa.ArrowInvalid, OSError) as error:
         raise TuningforkError(f"{path}: not a readable Parquet file ({error}); delete it and run again") from error
-    missing = set(columns or []) - set(table.column_names)
-    if missing:
-        raise TuningforkError(f"{path}: no column {', '.join(sorted(missing))}; it has {', '.join(table.column_names)}")
-    return table
+    raise TuningforkError(f"{path}: no column {', '.join(missing)}; it has {', '.join(found)}")
 
 
 def _to_numpy(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -142,13 +142,13 @@ class Workflow:
         """The part of a sample that decides which objects it has, their labels and their split."""
         described = self.config.samples[sample]
         if isinstance(described, FolderSample):
-            return self.sample_slice(sample, "kind", "folder", "labels", "task", "targets", "split")
+            return self.sample_slice(sample, "kind", "folder", "labels", "task", "targets", "split", "stamp")
         bands = {"bands": list(described.images.bands), "fields": list(described.images.fields), "collection": described.images.collection}
-        return {**self.sample_slice(sample, "kind", "catalogue", "match", "labels", "select", "size", "stamp", "task", "targets", "split"), **bands}
+        return {**self.sample_slice(sample, "kind", "catalogue", "match", "labels", "select", "size", "stamp", "task", "targets"), **bands}
 
     def sharding(self, sample: str) -> dict[str, Any]:
         """The part of a sample that decides its shards."""
-        return self.sample_slice(sample, "kind", "shards", "stamp", "targets", "task")
+        return self.sample_slice(sample, "kind", "split", "shards", "stamp", "targets", "task")
 
     def evaluation(self, name: str) -> dict[str, Any]:
         """What an evaluation needs to know besides its files."""
@@ -164,6 +164,9 @@ class Workflow:
             "folds": model.folds,
             "compare_to": list(model.compare_to),
             "parent": model.start_from,
+            "loss": recipe_of(model, self.recipes)["loss"],
+            "vote_model": {"exclusive": "multinomial", "independent": "binomial"}[sample.votes],
+            "histories": [name, *self.folds(name), *model.compare_to],
             "simulated": self.simulated(model.train),
         }
 
@@ -220,6 +223,8 @@ class Workflow:
             "seed": plan.model.seed,
             "fold": plan.fold,
             "folds": plan.model.folds if plan.fold is not None else None,
+            "split_seed": sample.split.seed,
+            "simulated": self.simulated(plan.model.train),
         }
 
     def parent(self, name: str) -> str | None:
@@ -247,7 +252,7 @@ class Workflow:
         extra = list(modules)
         if "tuningfork.wire" in extra and self.config.archives.mode == "simulated":
             extra += ["tuningfork.sky.server"]
-        return fingerprint.code_of(self.repository / "workflow" / "scripts" / f"{script}.py", extra)
+        return fingerprint.code_of(self.repository / "workflow" / "scripts" / f"{script}.py", tuple(extra))
 
     def network_module(self, name: str) -> str:
         """Module of a model's network."""

@@ -110,7 +110,11 @@ def test_nmad_is_the_sigma_of_a_gaussian_and_deaf_to_outliers():
     assert metrics.nmad(residual) == pytest.approx(0.07, rel=0.01)
     residual[:2000] = 50
     assert metrics.nmad(residual) == pytest.approx(0.07, rel=0.03)
-    assert metrics.outlier_fraction(residual) == pytest.approx(0.01 + 0.0027 * 1.0, abs=0.02)
+    assert metrics.outlier_fraction(residual - 0.3) == pytest.approx(0.01 + 0.0027, abs=0.001)
+
+
+def test_a_bias_makes_outliers():
+    assert metrics.outlier_fraction(np.array([1.0, 1.0, 1.1])) == 1.0
 
 
 def test_nmad_subtracts_the_median_by_hand():

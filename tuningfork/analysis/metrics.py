@@ -214,7 +214,7 @@ def nmad(residual: np.ndarray) -> float:
 
 
 def outlier_fraction(residual: np.ndarray, n_sigma: float = 3.0) -> float:
-    """Fraction of rows with |d| > n_sigma NMAD."""
+    """Fraction of rows with |d| > n_sigma NMAD, as published: `residual` is not centred, so a bias makes outliers too."""
     residual = np.asarray(residual, float)
     return float(np.mean(np.abs(residual) > n_sigma * nmad(residual))) if len(residual) else float("nan")
 

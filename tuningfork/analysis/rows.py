@@ -129,7 +129,7 @@ def _one_hot(names: np.ndarray, targets: Sequence[str], label: str) -> np.ndarra
     one_hot = np.array([names == t for t in targets], dtype=float).T.reshape(len(names), len(targets))
     unknown = (names != "") & (one_hot.sum(axis=1) == 0)
     if unknown.any():
-        raise SampleError(f"column {label!r} holds {names[unknown][0]!r}, which is none of the classes {', '.join(targets)}")
+        raise SampleError(f"column {label!r} holds {str(names[unknown][0])!r}, which is none of the classes {', '.join(targets)}")
     return np.where(names[:, None] == "", np.nan, one_hot)
 
 

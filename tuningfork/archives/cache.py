@@ -117,8 +117,9 @@ def locked(entry: Entry, *, poll_s: float = 0.1) -> Iterator[None]:
 
     Should two ever hold it at once (a clock off by minutes on another node), they only do the work twice: bodies have one writer each.
     """
-    mine = entry.lock.with_name(f"{entry.lock.name}.{_owner()}")
-    mine.write_text(_owner(), encoding="utf-8")
+    owner = _owner()
+    mine = entry.lock.with_name(f"{entry.lock.name}.{owner}")
+    mine.write_text(owner, encoding="utf-8")
     try:
         while not _link(mine, entry.lock):
             if not _break_stale(entry.lock, mine):
@@ -126,7 +127,7 @@ def locked(entry: Entry, *, poll_s: float = 0.1) -> Iterator[None]:
         try:
             yield
         finally:
-            if _content(entry.lock) == mine.read_text(encoding="utf-8"):
+            if _content(entry.lock) == owner:
                 entry.lock.unlink(missing_ok=True)
     finally:
         mine.unlink(missing_ok=True)
@@ -141,6 +142,7 @@ class Part:
     """
 
     folder: Path
+    lock: Path
     validator: str | None = None
     total: int | None = None
 
@@ -159,6 +161,12 @@ class Part:
         self.body.write_bytes(b"")
         self.validator, self.total = validator, total
         write_json(self.folder / "head.json", {"validator": validator, "total": total})
+
+    def keep_alive(self) -> None:
+        """Tell other nodes that this download goes on."""
+        with contextlib.suppress(OSError):
+            os.utime(self.folder)
+            os.utime(self.lock)
 
     def discard(self) -> None:
         """Forget any bytes."""
@@ -184,7 +192,7 @@ def part_of(entry: Entry, *, resume: bool) -> Iterator[Part]:
             else:
                 shutil.rmtree(leftover)
     folder.mkdir(exist_ok=True)
-    part = Part(folder)
+    part = Part(folder, entry.lock)
     with contextlib.suppress(OSError, json.JSONDecodeError, AttributeError):
         head = read_json(folder / "head.json")
         part.validator, part.total = head.get("validator"), head.get("total")
@@ -197,15 +205,22 @@ def part_of(entry: Entry, *, resume: bool) -> Iterator[Part]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def machine() -> str:
+    """A name for what shares process ids with this process: the host, and on Linux its namespace (two containers may have one host name)."""
+    with contextlib.suppress(OSError):
+        return f"{socket.gethostname()}-{Path('/proc/self/ns/pid').stat().st_ino}"
+    return socket.gethostname()
+
+
 def _owner() -> str:
-    return f"{socket.gethostname()}~{os.getpid()}~{uuid.uuid4().hex[:8]}"
+    return f"{machine()}~{os.getpid()}~{uuid.uuid4().hex[:8]}"
 
 
 def _alive(path: Path, owner: str) -> bool:
     """Whether the owner written as host~pid~... still runs; asked of the clock if it is on another machine."""
     host, _, rest = owner.partition("~")
     pid = rest.partition("~")[0]
-    if host == socket.gethostname() and pid.isdigit():
+    if host == machine() and pid.isdigit():
         try:
             os.kill(int(pid), 0)
         except ProcessLookupError:

@@ -161,7 +161,7 @@ def receive(session: requests.Session, archive: Archive, request: Request, url: 
 def _stream(response: requests.Response, archive: Archive, request: Request, part: Part, start: int) -> None:
     name = PurePosixPath(urlsplit(response.url).path).name
     marked, marked_at = start, time.monotonic()
-    with part.body.open("ab") as file, Meter(name, part.total, start, request.progress) as meter:
+    with part.body.open("ab", buffering=0) as file, Meter(name, part.total, start, request.progress) as meter:
         try:
             # read1 gives what has come instead of waiting for a full chunk, so that a dribbling server is noticed.
             while chunk := response.raw.read1(CHUNK, decode_content=False):
@@ -173,12 +173,11 @@ def _stream(response: requests.Response, archive: Archive, request: Request, par
                     if meter.done - marked < SLOWEST_BYTES_PER_S * elapsed:
                         raise Transient(f"the body stalled: {meter.done - marked} bytes in {elapsed:.0f} s")
                     marked, marked_at = meter.done, time.monotonic()
+                    part.keep_alive()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             if getattr(error, "errno", None) in DISK_FAULTS:
                 raise ArchiveError(f"{part.body}: cannot be written ({error}); free some space and run again") from error
             raise Transient(f"the body was cut after {meter.done} bytes ({_brief(error)})") from error
-        finally:
-            file.flush()
         os.fsync(file.fileno())
 
 
@@ -262,5 +261,8 @@ def _words(response: requests.Response) -> str:
 
 
 def _brief(error: BaseException) -> str:
-    inner = error.args[0] if error.args and isinstance(error.args[0], BaseException) else error
-    return f"{type(inner).__name__}: {str(getattr(inner, 'reason', inner))[:200]}"
+    """The innermost reason that the libraries below give, on one line."""
+    while error.args and isinstance(error.args[0], BaseException):
+        error = error.args[0]
+    reason = getattr(error, "reason", None) or (error.args[0] if error.args else error)
+    return f"{type(error).__name__}: {str(reason)[:200]}"

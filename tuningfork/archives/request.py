@@ -5,6 +5,7 @@ holds the realm (live, or one simulated sky) and never a port, so simulated and 
 """
 
 import dataclasses
+import datetime
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
@@ -12,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from tuningfork.errors import ArchiveError
-from tuningfork.files import digest_of
+from tuningfork.files import digest_of, sha256_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +135,32 @@ class Fetched:
     path: Path
     sidecar: dict[str, Any]
     from_cache: bool
+
+
+def url_of(base: str, request: Request) -> str:
+    """The URL of a request at an archive's base URL, without its parameters."""
+    return request.path if request.archive == "web" else f"{base}{request.path}"
+
+
+def make_sidecar(
+    request: Request, body: Path, *, realm: str, client: str, url: str, status: int = 200, headers: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What is written beside a whole body: how it came, when, and its size and SHA-256."""
+    return {
+        "format": 1,
+        "realm": realm,
+        "archive": request.archive,
+        "method": request.method,
+        "path": request.path,
+        "params": [list(pair) for pair in request.pairs],
+        "url": url,
+        "retrieved": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "status": status,
+        "headers": {name: value for name, value in (headers or {}).items() if name != "set-cookie"},
+        "sha256": sha256_of(body),
+        "bytes": body.stat().st_size,
+        "client": client,
+    }
 
 
 def canonical_pairs(params: Mapping[str, Any] | None) -> list[tuple[str, str]]:

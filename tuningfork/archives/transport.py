@@ -6,7 +6,6 @@ reply means is its caller's business (`vizier`, `mast`); how its bytes move is i
 
 import concurrent.futures
 import dataclasses
-import datetime
 import functools
 import logging
 import threading
@@ -14,18 +13,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import requests
 
 from tuningfork.archives.cache import Cache, Entry, Part, locked, part_of
 from tuningfork.archives.checks import BadReply, check_realm
 from tuningfork.archives.download import Answer, Transient, exchange, make_session, receive, user_agent
+from tuningfork.archives.mirror import Mirror
 from tuningfork.archives.rate import RateLimit
-from tuningfork.archives.request import ARCHIVES, DEFAULT_MAX_BYTES, LOOPBACK, Archive, Check, Fetched, Request
+from tuningfork.archives.realm import Realm, on_loopback
+from tuningfork.archives.request import ARCHIVES, DEFAULT_MAX_BYTES, Archive, Check, Fetched, Request, make_sidecar, url_of
 from tuningfork.archives.retry import persist
 from tuningfork.errors import ArchiveError, NotInArchive, TuningforkError
-from tuningfork.files import sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -87,17 +86,23 @@ class Transport:
         longest_pause_s: float = 300.0,
         verify: bool = False,
     ) -> None:
-        self.realm, self.archives, self.verify = realm, dict(archives), verify
-        self.endpoints = {name: url.rstrip("/") for name, url in (endpoints or {}).items()}
-        self.mirror = Path(mirror) if mirror is not None else None
+        self._realm = Realm(realm, dict(archives), dict(endpoints or {}))
+        if self._realm.simulated and mirror is not None:
+            raise ArchiveError("a mirror holds real data and cannot serve the simulated sky; remove the mirror, or set archives.mode to live")
+        self.verify = verify
+        self._mirror = Mirror(Path(mirror) if mirror is not None else None)
         self.attempts, self.backoff_s, self.longest_pause_s = attempts, backoff_s, longest_pause_s
-        self._refuse_mixed_realms()
         self.cache = Cache(Path(cache))
         self.client = user_agent(contact)
         self._sessions = {loopback: make_session(self.client, loopback=loopback) for loopback in (False, True)}
-        self._slots = {name: threading.BoundedSemaphore(archive.connections) for name, archive in self.archives.items()}
+        self._slots = {name: threading.BoundedSemaphore(archive.connections) for name, archive in archives.items()}
         self._absent: dict[str, str] = {}
         self._failures: dict[str, int] = {}
+
+    @property
+    def realm(self) -> str:
+        """``live``, or ``simulated-<key>``."""
+        return self._realm.name
 
     def __enter__(self) -> "Transport":
         return self
@@ -171,7 +176,7 @@ class Transport:
         list
             For each request its `Fetched`, or the error of this library that it met: one failure does not spoil the rest.
         """
-        connections = sum(self.archives[name].connections for name in {r.archive for r in asked} if name in self.archives)
+        connections = sum(self._realm.archives[name].connections for name in {r.archive for r in asked} if name in self._realm.archives)
 
         def one(request: Request) -> Fetched | TuningforkError:
             try:
@@ -189,7 +194,7 @@ class Transport:
 
     def fetch_request(self, request: Request) -> Fetched:
         """One reply, as `fetch`."""
-        archive = self._archive(request.archive)
+        archive = self._realm.archive(request.archive)
         key = request.key(self.realm)
         entry = self.cache.entry(key, request.suffix)
         if (found := self._cached(entry, request)) is not None:
@@ -197,7 +202,7 @@ class Transport:
         with locked(entry):
             if (found := self._cached(entry, request)) is not None:
                 return found
-            if (mirrored := self._mirrored(archive, request)) is not None:
+            if (mirrored := self._mirror.find(archive, request)) is not None:
                 return self._adopt(entry, request, mirrored)
             if not request.refresh and key in self._absent:
                 raise NotInArchive(self._absent[key])
@@ -217,7 +222,7 @@ class Transport:
             As `fetch`.
         """
         request = Request(archive, path)
-        place = self._archive(archive)
+        place = self._realm.archive(archive)
 
         def ask(url: str) -> dict[str, str]:
             with exchange(self._session(url), place, "HEAD", url, pairs=[], headers={}) as response:
@@ -225,13 +230,6 @@ class Transport:
 
         with self._slots[archive]:
             return self._retrying(place, request, ask, gained=lambda: 0)
-
-    def base_urls(self, archive: str) -> tuple[str, ...]:
-        """Where an archive is reached in this realm: its endpoint, or its own host and the fallbacks."""
-        place = self._archive(archive)
-        if archive in self.endpoints:
-            return (self.endpoints[archive],)
-        return (place.base_url, *place.fallbacks)
 
     def _download(self, archive: Archive, request: Request, entry: Entry, part: Part) -> Fetched:
         most = [part.size]
@@ -257,17 +255,17 @@ class Transport:
             return answer
 
         answer = self._retrying(archive, request, ask, gained)
-        size = part.size
-        sidecar = self._sidecar(request, url=answer.url, status=answer.status, headers=answer.headers, digest=sha256_of(part.body), size=size)
+        sidecar = make_sidecar(request, part.body, realm=self.realm, client=self.client, url=answer.url, status=answer.status, headers=answer.headers)
         entry.publish(part.body, sidecar)
-        log.debug("%s: %d bytes from %s", entry.path.name, size, answer.url)
+        log.debug("%s: %d bytes from %s", entry.path.name, sidecar["bytes"], answer.url)
         return Fetched(entry.path, sidecar, from_cache=False)
 
     def _retrying(self, archive: Archive, request: Request, ask: Callable[[str], T], gained: Callable[[], int]) -> T:
         """`ask` each host of the archive in turn, each until it answers or it is enough."""
         attempts = self.attempts if self._failures.get(archive.name, 0) < DOWN_AFTER else 1
-        for base in self.base_urls(archive.name):
-            url = _url(base, request)
+        faults: dict[str, Transient] = {}
+        for base in self._realm.base_urls(archive.name):
+            url = url_of(base, request)
             try:
                 value = persist(
                     functools.partial(self._ask_in_turn, archive, url, ask),
@@ -277,32 +275,28 @@ class Transport:
                     longest_pause_s=self.longest_pause_s,
                     gained=gained,
                 )
-            except Transient as error:
-                fault = error
+            except Transient as fault:
+                faults[url] = fault
                 continue
+            except NotInArchive:
+                self._failures[archive.name] = 0
+                raise
             self._failures[archive.name] = 0
             return value
         self._failures[archive.name] = self._failures.get(archive.name, 0) + 1
+        told = "; nor ".join(f"{url}: {fault}" for url, fault in faults.items())
         raise ArchiveError(
-            f"archive {archive.name!r} did not give {url}: {fault}. "
-            "Run again later (what is already here is kept), or check that this machine reaches that host."
-        ) from fault
+            f"archive {archive.name!r} did not give {told}. Run again later (what is already here is kept), or check that this machine reaches that host."
+        ) from next(iter(faults.values()))
 
     def _ask_in_turn(self, archive: Archive, url: str, ask: Callable[[str], T]) -> T:
-        if urlsplit(url).hostname not in LOOPBACK:
+        if not on_loopback(url):
             RateLimit(self.cache.root / ".rate" / archive.name, archive.requests_per_second).wait()
         return ask(url)
 
     def _cached(self, entry: Entry, request: Request) -> Fetched | None:
         sidecar = None if request.refresh else entry.read(verify=self.verify)
         return Fetched(entry.path, sidecar, from_cache=True) if sidecar is not None else None
-
-    def _mirrored(self, archive: Archive, request: Request) -> Path | None:
-        if self.mirror is None or request.params or request.method != "GET" or archive.name in self.endpoints:
-            return None
-        parts = urlsplit(_url(archive.base_url, request))
-        candidates = [self.mirror / name / parts.path.lstrip("/") for name in (parts.hostname or "", archive.name)]
-        return next((path for path in candidates if path.is_file()), None)
 
     def _adopt(self, entry: Entry, request: Request, mirrored: Path) -> Fetched:
         try:
@@ -311,48 +305,9 @@ class Transport:
             check_realm(mirrored, self.realm)
         except BadReply as error:
             raise ArchiveError(f"{mirrored} (of the mirror): {error}. Copy it again, or remove it to have it fetched.") from error
-        sidecar = self._sidecar(request, url=mirrored.resolve().as_uri(), status=200, headers={}, digest=sha256_of(mirrored), size=mirrored.stat().st_size)
+        sidecar = make_sidecar(request, mirrored, realm=self.realm, client=self.client, url=mirrored.resolve().as_uri())
         entry.adopt(mirrored, sidecar)
         return Fetched(entry.path, sidecar, from_cache=False)
 
-    def _sidecar(self, request: Request, *, url: str, status: int, headers: dict[str, str], digest: str, size: int) -> dict[str, Any]:
-        return {
-            "format": 1,
-            "realm": self.realm,
-            "archive": request.archive,
-            "method": request.method,
-            "path": request.path,
-            "params": [list(pair) for pair in request.pairs],
-            "url": url,
-            "retrieved": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "status": status,
-            "headers": {name: value for name, value in headers.items() if name != "set-cookie"},
-            "sha256": digest,
-            "bytes": size,
-            "client": self.client,
-        }
-
-    def _archive(self, name: str) -> Archive:
-        if name not in self.archives:
-            raise ArchiveError(f"no archive {name!r}; there are {', '.join(sorted(self.archives))}")
-        if self.realm != "live" and name not in self.endpoints:
-            raise ArchiveError(f"archive {name!r} is not part of the simulated sky; set archives.mode to live, or use a local file")
-        return self.archives[name]
-
     def _session(self, url: str) -> requests.Session:
-        return self._sessions[urlsplit(url).hostname in LOOPBACK]
-
-    def _refuse_mixed_realms(self) -> None:
-        if self.realm == "live":
-            return
-        if not self.realm.startswith("simulated-"):
-            raise ArchiveError(f"realm {self.realm!r} is neither 'live' nor 'simulated-<key>'")
-        if self.mirror is not None:
-            raise ArchiveError("a mirror holds real data and cannot serve the simulated sky; remove the mirror, or set archives.mode to live")
-        for name, url in self.endpoints.items():
-            if urlsplit(url).hostname not in LOOPBACK:
-                raise ArchiveError(f"endpoint {url} of archive {name!r} is not on this machine, and so is not the simulated sky")
-
-
-def _url(base: str, request: Request) -> str:
-    return request.path if request.archive == "web" else f"{base}{request.path}"
+        return self._sessions[on_loopback(url)]

@@ -75,8 +75,8 @@ def snake(name: str) -> str:
     return re.sub(r"[^0-9a-z]+", "_", spaced.lower()).strip("_") or "column"
 
 
-def find(table: Table, names: str | Sequence[str], where: str, required: bool = True) -> str | None:
-    """Find the first of `names` that `table` has.
+def find(table: Table, names: str | Sequence[str], where: str) -> str:
+    """The first of `names` that `table` has.
 
     VOTable parsers offer a column by its name (``f(Sph)``) or by its XML identifier (``f_Sph_``): both are accepted. Case is only ignored
     where that leaves one candidate, because VizieR tells lower from upper errors by it (``e_zb1``, ``E_zb1``).
@@ -84,8 +84,21 @@ def find(table: Table, names: str | Sequence[str], where: str, required: bool = 
     Raises
     ------
     CatalogueError
-        The column is required and absent; the message names the table, the column and the nearest name.
+        It has none of them; the message names the table, the column and the nearest name.
     """
+    found = find_optional(table, names)
+    if found is not None:
+        return found
+    names = [names] if isinstance(names, str) else list(names)
+    near = difflib.get_close_matches(names[0].lower(), [c.lower() for c in table.colnames], n=1, cutoff=0.0)
+    nearest = next((c for c in table.colnames if near and c.lower() == near[0]), None)
+    hint = f"; the nearest it has is {nearest!r}" if nearest else "; it has no columns"
+    also = f" (nor {', '.join(map(repr, names[1:]))})" if names[1:] else ""
+    raise CatalogueError(f"{where}: no column {names[0]!r}{also}{hint}")
+
+
+def find_optional(table: Table, names: str | Sequence[str]) -> str | None:
+    """The same, or None where the table has none of them."""
     names = [names] if isinstance(names, str) else list(names)
     for name in names:
         if name in table.colnames:
@@ -99,13 +112,7 @@ def find(table: Table, names: str | Sequence[str], where: str, required: bool = 
         same = [c for c in table.colnames if c.lower() == name.lower()]
         if len(same) == 1:
             return same[0]
-    if not required:
-        return None
-    near = difflib.get_close_matches(names[0].lower(), [c.lower() for c in table.colnames], n=1, cutoff=0.0)
-    nearest = next((c for c in table.colnames if near and c.lower() == near[0]), None)
-    hint = f"; the nearest it has is {nearest!r}" if nearest else "; it has no columns"
-    also = f" (nor {', '.join(map(repr, names[1:]))})" if names[1:] else ""
-    raise CatalogueError(f"{where}: no column {names[0]!r}{also}{hint}")
+    return None
 
 
 def strings(column: Column) -> np.ndarray:
@@ -152,6 +159,21 @@ def empty_floats(n: int) -> MaskedColumn:
     return MaskedColumn(np.zeros(n), mask=np.ones(n, bool))
 
 
+def only_field(catalogue: str, source: str, fields: Sequence[str]) -> str:
+    """The one field of a catalogue that covers one, served by VizieR alone.
+
+    Raises
+    ------
+    CatalogueError
+        Another source or another number of fields was asked for.
+    """
+    if source != "vizier":
+        raise CatalogueError(f"{catalogue} comes from 'vizier', not from {source!r}")
+    if len(fields) != 1:
+        raise CatalogueError(f"{catalogue} covers one field; {len(fields)} were named: {', '.join(fields)}")
+    return fields[0]
+
+
 def is_simulated(table: Table) -> bool:
     """Whether the table's origin says that its rows were simulated."""
     return bool(table.meta.get("origin", {}).get("simulated", False))
@@ -175,7 +197,10 @@ def mark_simulated(table: Table) -> Table:
 
 def origin(raw: Table, catalogue: str, **facts: object) -> dict[str, object]:
     """The origin of a standardised table: what the archive client recorded about `raw`, and the paper."""
-    return {"simulated": False, **raw.meta.get("origin", {}), "catalogue": catalogue, **facts}
+    known = {"simulated": False, **raw.meta.get("origin", {}), "catalogue": catalogue, **facts}
+    if known["simulated"]:
+        known.update(doi=None, bibcode=None)  # nobody's publication
+    return known
 
 
 def merge_origins(origins: Sequence[Mapping[str, object]]) -> dict[str, object]:

@@ -3,6 +3,7 @@
 It has no Petrosian radius: that is measured on the image. Its numbers are not those of the visual classifications: join by position.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,7 @@ def standardise(raw: Table, field: str = "goodss") -> Table:
         Neither an H magnitude nor an H flux, or no position.
     """
     name = {key: common.find(raw, alias, TABLE) for key, alias in NAMES.items()}
-    used = set(name.values())
+    used: set[str | None] = set(name.values())
     number = common.strings(raw[name["id"]])
     table = Table()
     table["galaxy_id"] = np.array([f"guo2013_{n}" for n in number.tolist()], dtype=str)
@@ -116,7 +117,7 @@ def standardise(raw: Table, field: str = "goodss") -> Table:
     used |= names
     table["mag_f160w"], table["mag_err_f160w"] = common.masked_column(magnitude), common.masked_column(error)
     for key, (alias, *_) in OPTIONAL.items():
-        found = common.find(raw, alias, TABLE, required=False)
+        found = common.find_optional(raw, alias)
         used.add(found)
         table[key] = common.masked_column(common.floats(raw[found], TABLE, missing=(-99.0,))) if found else common.empty_floats(len(raw))
     for column in raw.colnames:
@@ -127,23 +128,23 @@ def standardise(raw: Table, field: str = "goodss") -> Table:
     return common.mark_simulated(table)
 
 
-def fetch(transport: Any, *, field: str = "goodss", table: str = TABLE) -> Table:
-    """Ask VizieR for the catalogue and standardise it; see `standardise` for the options."""
+def fetch(transport: Any, *, source: str = "vizier", fields: Sequence[str] = ("goodss",)) -> Table:
+    """Ask VizieR for the catalogue and standardise it; `fields` names the one footprint."""
     from tuningfork.archives import vizier
 
-    return standardise(vizier.query(transport, table), field=field)
+    return standardise(vizier.query(transport, TABLE), common.only_field("guo2013", source, fields))
 
 
 def _magnitudes(raw: Table) -> tuple[np.ma.MaskedArray, np.ma.MaskedArray, set[str]]:
-    magnitude = common.find(raw, MAGNITUDE, TABLE, required=False)
+    magnitude = common.find_optional(raw, MAGNITUDE)
     if magnitude is not None:
-        error = common.find(raw, MAGNITUDE_ERROR, TABLE, required=False)
+        error = common.find_optional(raw, MAGNITUDE_ERROR)
         values = common.floats(raw[magnitude], TABLE, missing=(99.0, -99.0))
         errors = common.floats(raw[error], TABLE, missing=(99.0, -99.0)) if error else np.ma.masked_all(len(raw))
         errors = np.ma.MaskedArray(np.ma.getdata(errors), mask=np.ma.getmaskarray(errors) | np.ma.getmaskarray(values))
         return values, errors, {magnitude, *([error] if error else [])}
     flux = common.find(raw, (*MAGNITUDE, *FLUX), TABLE)
-    error = common.find(raw, FLUX_ERROR, TABLE, required=False)
+    error = common.find_optional(raw, FLUX_ERROR)
     values = common.floats(raw[flux], TABLE, missing=(-99.0,))
     bad = np.ma.getmaskarray(values) | (np.ma.getdata(values) <= 0)
     safe = np.where(bad, 1.0, np.ma.getdata(values))

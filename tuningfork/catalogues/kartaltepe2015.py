@@ -5,6 +5,7 @@ beside the normalised ``p_*``. Column names follow the CDS byte-by-byte descript
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -136,8 +137,8 @@ def standardise(raw: Table, field: str = "goodss", depth: int | None = 2, sum_ra
     """
     name = {key: common.find(raw, alias, TABLE) for key, alias in NAMES.items()}
     fraction = {c: common.find(raw, alias, TABLE) for c, alias in FRACTIONS.items()}
-    votes = common.find(raw, "NCl", TABLE, required=False)
-    seq = common.find(raw, "Seq", TABLE, required=False)
+    votes = common.find_optional(raw, "NCl")
+    seq = common.find_optional(raw, "Seq")
     used = {*name.values(), *fraction.values(), votes, seq}
 
     number = np.array([epochs(d) for d in common.strings(raw[name["depth"]]).tolist()], dtype=int)
@@ -175,11 +176,18 @@ def standardise(raw: Table, field: str = "goodss", depth: int | None = 2, sum_ra
     return common.mark_simulated(table)
 
 
-def fetch(transport: Any, *, field: str = "goodss", depth: int | None = 2, sum_range: tuple[float, float] = (0.5, 3.0), table: str = TABLE) -> Table:
-    """Ask VizieR for the catalogue and standardise it; see `standardise` for the options."""
+def fetch(
+    transport: Any,
+    *,
+    source: str = "vizier",
+    fields: Sequence[str] = ("goodss",),
+    depth: int | None = 2,
+    sum_range: tuple[float, float] = (0.5, 3.0),
+) -> Table:
+    """Ask VizieR for the catalogue and standardise it; `fields` names the one footprint, the other options are those of `standardise`."""
     from tuningfork.archives import vizier
 
-    return standardise(vizier.query(transport, table), field=field, depth=depth, sum_range=sum_range)
+    return standardise(vizier.query(transport, TABLE), common.only_field("kartaltepe2015", source, fields), depth, sum_range)
 
 
 def _integers(raw: Table, name: str | None) -> MaskedColumn:

@@ -194,13 +194,13 @@ def standardise(
     radius, flag = petrosian_radius(values["rp"], values["a_pix"], petrosian_factor, petrosian_floor)
     table["petrosian_radius_arcsec"] = common.masked_column(radius * pixel_scale_arcsec)
     table["petrosian_flag"] = flag
-    used = set(names.values()) | {common.find(raw, "clusterName" if mast else "Cluster", where, required=False)}
+    used = set(names.values()) | {common.find_optional(raw, "clusterName" if mast else "Cluster")}
     for mass in (False, True):
         for band in common.BANDS:
             magnitude, error = _magnitude_names(band, mass, mast)
-            columns = [common.find(raw, name, where) for name in (magnitude, error)]
-            used.update(columns)
-            for key, value in zip(common.magnitude_columns(band, mass), _photometry(raw, *columns, where), strict=True):
+            magnitude, error = common.find(raw, magnitude, where), common.find(raw, error, where)
+            used |= {magnitude, error}
+            for key, value in zip(common.magnitude_columns(band, mass), _photometry(raw, magnitude, error, where), strict=True):
                 table[key] = common.masked_column(value)
     for key in SOURCES:
         if key not in table.colnames and key not in _TEXT:
@@ -243,28 +243,28 @@ def petrosian_radius(rp: np.ma.MaskedArray, a: np.ma.MaskedArray, factor: float,
 def fetch(
     transport: Any,
     *,
-    clusters: Sequence[str] = CLUSTERS,
-    archive: Literal["vizier", "mast"] = "vizier",
+    source: Literal["vizier", "mast"] = "vizier",
+    fields: Sequence[str] = CLUSTERS,
     petrosian_factor: float = PETROSIAN_FACTOR,
     petrosian_floor: float = PETROSIAN_FLOOR,
     pixel_scale_arcsec: float = PIXEL_SCALE_ARCSEC,
 ) -> Table:
-    """Ask VizieR, or MAST for its text files, for the given clusters, and stack them into one catalogue; see `standardise` for the options.
+    """Ask VizieR, or MAST for its text files, for the clusters named as `fields`, and stack them; see `standardise` for the options.
 
     Raises
     ------
     CatalogueError
-        `archive` is neither, `clusters` is empty, or a table is not as described.
+        `source` is neither, `fields` is empty, or a table is not as described.
     """
     from tuningfork.archives import mast, vizier
 
-    if archive not in ("vizier", "mast"):
-        raise CatalogueError(f"molino2017 comes from 'vizier' or 'mast', not from {archive!r}")
-    if not clusters:
+    if source not in ("vizier", "mast"):
+        raise CatalogueError(f"molino2017 comes from 'vizier' or 'mast', not from {source!r}")
+    if not fields:
         raise CatalogueError("molino2017: the list of clusters is empty")
     parts = []
-    for cluster in clusters:
-        if archive == "vizier":
+    for cluster in fields:
+        if source == "vizier":
             where = f"{CATALOGUE}/{cluster}"
             raw = vizier.query(transport, where)
         else:
@@ -302,8 +302,14 @@ def _photometry(raw: Table, magnitude: str, error: str, where: str) -> tuple[np.
 
 
 def _check_text(path: Path) -> None:
-    """Refuse a reply that is not the catalogue (an error page, a file cut short)."""
-    read_mast(path)
+    """Refuse a reply that is not the catalogue (an error page, a file cut short), so that it is asked for again."""
+    from tuningfork.archives.checks import BadReply, check_not_html
+
+    check_not_html(path)
+    try:
+        read_mast(path)
+    except CatalogueError as error:
+        raise BadReply(str(error)) from error
 
 
 def _origin_of(fetched: Any) -> dict[str, object]:

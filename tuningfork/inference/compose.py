@@ -103,7 +103,11 @@ def _average(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 
 def prediction_table(
-    columns: Mapping[str, np.ndarray], targets: Sequence[str], task: str, meta: Mapping[str, Any] | None = None, units: Mapping[str, str] | None = None
+    columns: Mapping[str, np.ndarray],
+    targets: Sequence[str],
+    task: str,
+    meta: Mapping[str, Any] | None = None,
+    units: Mapping[str, str] | None = None,
 ) -> "Table":
     """The columns of `compose` as an astropy table with descriptions and UCDs; values without a usable stamp are masked.
 
@@ -123,7 +127,7 @@ def prediction_table(
         table[name] = MaskedColumn(values, mask=~np.isfinite(values)) if values.dtype.kind == "f" else values
     ucd = "stat.value" if task == "regression" else "stat.probability"
     what = "value" if task == "regression" else "probability"
-    text = {
+    text: dict[str, tuple[str | None, str, str]] = {
         "object_id": (None, "meta.id;meta.main", "object (galaxy and band)"),
         "status": (None, "meta.code.status", "status of the stamp; only ok and partial have a prediction"),
         "split": (None, "meta.code.class", "side of the split in the training of the main network"),

@@ -146,9 +146,7 @@ def align(
         offset = measure_offset(*rows)
         radius = radius_arcsec
     if offset.rms_arcsec > max_rms_arcsec:
-        raise SampleError(
-            f"positions scatter by {offset.rms_arcsec:.3f} arcsec a axis about their median offset, above {max_rms_arcsec:g}: the catalogues are not in one frame"
-        )
+        raise SampleError(f"positions scatter by {offset.rms_arcsec:.3f} arcsec a axis about their median offset, above {max_rms_arcsec:g}: not in one frame")
     return match(ra1, dec1, *_shift(ra2, dec2, -offset.ra_arcsec, -offset.dec_arcsec), radius_arcsec, mag1, mag2, max_dmag), offset
 
 

@@ -21,13 +21,13 @@ class Labelled(NamedTuple):
     problems: Table
 
 
-def duplicates(identifiers: np.ndarray) -> np.ndarray:
+def duplicates(identifiers: np.ndarray | Sequence[str]) -> np.ndarray:
     """The identifiers that stand more than once, sorted."""
     values, counts = np.unique(np.asarray(identifiers), return_counts=True)
     return values[counts > 1]
 
 
-def refuse_duplicates(identifiers: np.ndarray, what: str) -> None:
+def refuse_duplicates(identifiers: np.ndarray | Sequence[str], what: str) -> None:
     """Raise SampleError naming (up to ten of) the identifiers that stand more than once."""
     twice = duplicates(identifiers)
     if len(twice):

@@ -120,7 +120,7 @@ def set_stamp_size(table: Table, multiple: float, minimum_arcsec: float = 0.0, m
     if not multiple > 0:
         raise SampleError(f"stamp side = {multiple} x Petrosian radius; the multiple must be above 0")
     table = table.copy()
-    radius = np.ma.asarray(table["petrosian_radius_arcsec"], float)
+    radius: np.ma.MaskedArray = np.ma.asarray(table["petrosian_radius_arcsec"], float)
     data = np.ma.getdata(radius)
     mask = np.ma.getmaskarray(radius) | ~np.isfinite(data) | ~(data > 0)
     side = np.clip(np.where(mask, 1.0, data) * multiple, minimum_arcsec, maximum_arcsec)
@@ -137,14 +137,14 @@ def _magnitude(catalogue: Table, name: str) -> np.ma.MaskedArray:
     if name not in catalogue.colnames:
         have = sorted({c.rsplit("_", 1)[-1] for c in catalogue.colnames if _of_band(c)})
         raise SampleError(f"the catalogue has no column {name!r}; it has magnitudes in {', '.join(have) or 'no band'}")
-    values = np.ma.asarray(catalogue[name], float)
+    values: np.ma.MaskedArray = np.ma.asarray(catalogue[name], float)
     return np.ma.masked_invalid(values)
 
 
 def _masked(catalogue: Table, name: str) -> MaskedColumn:
     if name not in catalogue.colnames:
         return MaskedColumn(np.zeros(len(catalogue)), mask=np.ones(len(catalogue), bool))
-    values = np.ma.asarray(catalogue[name], float)
+    values: np.ma.MaskedArray = np.ma.asarray(catalogue[name], float)
     return MaskedColumn(np.ma.getdata(values), mask=np.ma.getmaskarray(values))
 
 

@@ -1,7 +1,7 @@
 """The sixteen CLASH filters: instrument, zero point, resolution, depth and how far drizzling correlates the noise.
 
 Pivot wavelengths and AB zero points are those of the instrument handbooks, the point-spread widths and the depths (five sigma in an aperture
-of 0.4 arcsec across) those of Postman et al. 2012, all rounded; the ultraviolet is 0.6 mag shallower here, as poor charge transfer makes it.
+of 0.4 arcsec across) those of Postman et al. 2012, all rounded; the ultraviolet is up to a magnitude shallower here, as poor charge transfer makes it.
 """
 
 from dataclasses import dataclass
@@ -52,10 +52,10 @@ class Band:
 
 
 _ROWS = (
-    ("f225w", "wfc3uvis", 2359, 24.10, 0.080, 25.8, 7300, 0.08),
-    ("f275w", "wfc3uvis", 2704, 24.17, 0.080, 25.9, 7500, 0.08),
-    ("f336w", "wfc3uvis", 3355, 24.67, 0.080, 26.0, 4800, 0.08),
-    ("f390w", "wfc3uvis", 3921, 25.37, 0.080, 26.7, 4800, 0.08),
+    ("f225w", "wfc3uvis", 2359, 24.10, 0.080, 25.4, 7300, 0.08),
+    ("f275w", "wfc3uvis", 2704, 24.17, 0.080, 25.5, 7500, 0.08),
+    ("f336w", "wfc3uvis", 3355, 24.67, 0.080, 25.6, 4800, 0.08),
+    ("f390w", "wfc3uvis", 3921, 25.37, 0.080, 26.6, 4800, 0.08),
     ("f435w", "acs", 4328, 25.66, 0.105, 27.2, 4100, 0.10),
     ("f475w", "acs", 4747, 26.06, 0.105, 27.4, 4100, 0.10),
     ("f606w", "acs", 5921, 26.49, 0.105, 27.6, 4000, 0.10),

@@ -1,6 +1,6 @@
 """Colours: how bright a stellar population is in each band, for its redshift, its share of young stars and its dust.
 
-Two spectra (old and young) as magnitudes against rest wavelength; not a stellar library, but with the breaks that make a galaxy look different from
+Two spectra of galaxies (old and young) and one of a star, as magnitudes against rest wavelength; not a stellar library, but with the breaks that make a galaxy look different from
 filter to filter: 4000 Angstrom, the ultraviolet upturn that red galaxies lack, the Lyman limit (drop-outs).
 """
 
@@ -11,7 +11,7 @@ from tuningfork.sky.bands import BANDS
 _WAVELENGTH = np.log10([400.0, 880.0, 930.0, 1216.0, 2000.0, 2800.0, 3500.0, 3900.0, 4100.0, 5000.0, 6500.0, 9000.0, 12000.0, 16000.0, 25000.0])
 _OLD = np.array([18.0, 16.0, 12.0, 8.0, 5.7, 4.6, 3.3, 2.8, 1.9, 1.15, 0.60, 0.18, -0.08, -0.25, -0.15])
 _YOUNG = np.array([12.0, 10.0, 2.2, 1.0, 0.75, 0.65, 0.55, 0.45, 0.30, 0.18, 0.10, 0.02, 0.0, 0.0, 0.25])
-_STAR = np.array([12.0, 10.0, 8.0, 6.0, 4.0, 2.6, 1.7, 1.5, 1.2, 0.6, 0.25, 0.0, -0.05, 0.0, 0.35])
+_STAR = np.array([14.0, 13.0, 12.0, 9.0, 7.5, 5.8, 4.2, 3.6, 3.4, 2.4, 1.5, 0.42, 0.12, 0.0, 0.1])
 
 
 def relative_flux(bands: tuple[str, ...], redshift: np.ndarray, young: np.ndarray, dust: np.ndarray) -> np.ndarray:
@@ -40,7 +40,7 @@ def relative_flux(bands: tuple[str, ...], redshift: np.ndarray, young: np.ndarra
 
 
 def star_flux(bands: tuple[str, ...], redness: np.ndarray) -> np.ndarray:
-    """Flux density of stars in each band over that in F160W; `redness` stretches the colour (0 is flat, 1 a K dwarf), shape (n, bands)."""
+    """Flux density of stars in each band over that in F160W; `redness` stretches the colour (0 is flat, 1 an early M dwarf), shape (n, bands)."""
     pivot = np.log10([BANDS[band].pivot for band in bands])
     magnitude = np.interp(pivot, _WAVELENGTH, _STAR) - np.interp(np.log10(BANDS["f160w"].pivot), _WAVELENGTH, _STAR)
     return 10 ** (-0.4 * redness[:, None] * magnitude[None, :])

@@ -37,7 +37,7 @@ def goodss(parameters: SkyParameters) -> Population:
     distance, angle = rng.gamma(2.0, 0.9, number) / scale + 0.5 / scale, rng.uniform(0, 2 * np.pi, number)
     x = np.where(crowd, np.clip(x[partner] + distance * np.cos(angle), 8, side - 8), x)
     y = np.where(crowd, np.clip(y[partner] + distance * np.sin(angle), 8, side - 8), y)
-    kind = _choose(rng, h, number, spheroid=0.25, disk=0.49, point=0.055)
+    kind = _choose(rng, h, number, spheroid=0.19, disk=0.62, point=0.08)
     member = np.zeros(number, dtype=bool)
     redshift = np.where(kind == POINT, 0.0, _field_redshift(rng, h))
     return _assemble(parameters, rng, "goodss", scale, side, ("f160w",), x, y, kind, member, redshift, h, GOODSS_CENTRE, None, 0.0)
@@ -56,7 +56,7 @@ def cluster(parameters: SkyParameters, name: str) -> Population:
     kind = np.where(
         member,
         _choose(rng, h, number, spheroid=0.66, disk=0.25, point=0.0),
-        _choose(rng, h, number, spheroid=0.20, disk=0.40, point=0.22),
+        _choose(rng, h, number, spheroid=0.20, disk=0.40, point=0.27),
     )
     member &= kind != POINT
     redshift = np.where(member, cluster_redshift + rng.normal(0, 0.004, number), np.where(kind == POINT, 0.0, _field_redshift(rng, h)))

@@ -80,10 +80,10 @@ def write_image(path: Path, data: np.ndarray, wcs: WCS, band: Band, *, target: s
     header["TARGNAME"] = (target, "fictitious: simulated by tuningfork")
     header["EXPTIME"] = exposure
     if kind == "wht":
-        header["BUNIT"] = ("UNITLESS", "inverse variance of the sky in (electrons/s)**-2")
+        header["BUNIT"] = ("UNITLESS", "inverse variance, (electrons/s)**-2")
     else:
         header["BUNIT"] = "ELECTRONS/S"
-        header["PHOTFLAM"] = (band.photflam, "erg/s/cm2/Angstrom per electron/s")
+        header["PHOTFLAM"] = (band.photflam, "erg/s/cm2/A per electron/s")
         header["PHOTPLAM"] = (band.pivot, "pivot wavelength in Angstrom")
         header["PHOTZPT"] = (-21.1, "ST magnitude zero point")
     for card in wcs.to_header().cards:

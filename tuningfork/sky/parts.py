@@ -59,7 +59,7 @@ def draw_parts(
 def part_fluxes(rng: np.random.Generator, bands: tuple[str, ...], parts: np.ndarray, kind: np.ndarray, redshift: np.ndarray, h: np.ndarray) -> np.ndarray:
     """Microjansky of each part in each band, shape (parts, bands)."""
     dust = np.where(kind == SPHEROID, 0.1, rng.gamma(2.0, 0.22, len(kind)))
-    redness = rng.choice([0.15, 0.7, 1.0, 1.35], len(kind), p=[0.12, 0.23, 0.35, 0.30]) * rng.normal(1, 0.06, len(kind))
+    redness = rng.choice([0.25, 0.7, 1.0, 1.5], len(kind), p=[0.06, 0.29, 0.35, 0.30]) * rng.normal(1, 0.06, len(kind))
     owner = parts["owner"]
     colour = relative_flux(bands, redshift[owner], parts["young"], np.where(parts["light"] == CLUMP_LIGHT, 0.5, 1.0) * dust[owner])
     star = parts["shape"] == STAR

@@ -53,7 +53,7 @@ def _half_sizes(parts: np.ndarray, counts_over_noise: np.ndarray, scale: float, 
     radius = np.maximum(parts["radius"] / scale, 0.3)
     index = np.clip(parts["n"], 0.5, 6)
     b = 2 * index - 1 / 3 + 0.0099 / index
-    at_radius = counts_over_noise.max(axis=1) / (2 * np.pi * radius**2 * parts["q"] * index * np.exp(b) * b ** (-2 * index) * gamma_function(2 * index))
+    at_radius = counts_over_noise.max(axis=1) / (2 * np.pi * radius**2 * np.maximum(parts["q"], 0.05) * index * np.exp(b) * b ** (-2 * index) * gamma_function(2 * index))
     steps = np.log(np.maximum(at_radius / _EDGE, 1e-6)) / b + 1
     reach = radius * np.maximum(steps, 0.5) ** index
     reach = np.select([parts["shape"] == KNOT, parts["shape"] == STAR, parts["shape"] == ARC], [3.5 * radius, 3.0 + 0 * radius, 1.15 * radius], reach)
@@ -72,7 +72,7 @@ def _picture(part: np.void, half: int, dx: float, dy: float, scale: float) -> np
         distance, turn = np.hypot(u, v), np.angle(np.exp(1j * (np.arctan2(v, u) - part["phase"])))
         picture = np.exp(-0.5 * ((distance - part["radius"]) / part["n"]) ** 2 - 0.5 * (turn / part["amplitude"]) ** 2)
     else:
-        width = np.hypot(part["radius"] if shape == KNOT else 0.0, 0.36 * scale)
+        width = np.sqrt((part["radius"] if shape == KNOT else 0.0) ** 2 + scale**2 / 12 + (PRE_FWHM / 2.355) ** 2)
         picture = np.exp(-0.5 * (u**2 + v**2) / width**2)
     return (picture / picture.sum()).astype(np.float32)
 

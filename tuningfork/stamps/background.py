@@ -5,7 +5,7 @@ import numpy as np
 __all__ = ["border_indices", "robust_sky"]
 
 
-def border_indices(n: int, width: int, at_most: int = 1024) -> np.ndarray:
+def border_indices(n: int, width: int, at_most: int) -> np.ndarray:
     """Flat indices (of an n x n window) of its border of this width, thinned evenly to at most so many."""
     inner = np.zeros((n, n), dtype=bool)
     inner[width : n - width, width : n - width] = True

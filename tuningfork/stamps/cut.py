@@ -18,7 +18,7 @@ from tuningfork.files import read_json
 from tuningfork.stamps.mosaic import Mosaic
 from tuningfork.stamps.resample import bucket_size
 from tuningfork.stamps.store import StampShard
-from tuningfork.stamps.windows import SCALARS, Cutter
+from tuningfork.stamps.windows import BORDER, COARSE, SCALARS, Cutter
 
 __all__ = ["cut_shard", "cut_stamps"]
 
@@ -28,7 +28,7 @@ Objects = Mapping[str, np.ndarray]
 
 _SUPER = 4096  # objects that are read together: neighbours on the sky, so the memory map is walked once
 _TILE = 512  # pixels
-_BATCH_BYTES = 3_000_000  # windows, weights and results of one batch stay in cache
+_BATCH_BYTES = 8_000_000  # windows, weights and results of one batch stay in cache
 
 
 def cut_stamps(
@@ -117,17 +117,20 @@ def cut_stamps(
     todo = todo[np.lexsort((x[todo], x[todo] // _TILE, y[todo] // _TILE))]
     for begin in range(0, len(todo), _SUPER):
         part = todo[begin : begin + _SUPER]
+        border = np.empty((len(part), BORDER), dtype=np.float32)
+        aperture, coarse = np.empty(len(part), dtype=np.float32), np.empty((len(part), COARSE, COARSE), dtype=np.float32)
         sizes = bucket_size(side[part] * (np.sqrt(2) if turned else 1))
         for n in np.unique(sizes):
-            rows = part[sizes == n]
+            same = np.flatnonzero(sizes == n)
             batch = max(1, int(_BATCH_BYTES // (4 * (n * n + 4 * pixels * n + pixels * pixels))))
-            for first in range(0, len(rows), batch):
-                chosen = rows[first : first + batch]
-                result = cutter.cut(x[chosen], y[chosen], side[chosen], int(n))
-                out[chosen, 0] = result.pixels
-                status[chosen], reason[chosen] = result.status, result.reason
-                for name, values in result.scalars.items():
-                    scalars[name][chosen] = values
+            for first in range(0, len(same), batch):
+                chosen = same[first : first + batch]
+                rows = part[chosen]
+                cuts = cutter.cut(x[rows], y[rows], side[rows], int(n))
+                out[rows, 0], status[rows], reason[rows], scalars["coverage"][rows] = cuts.pixels, cuts.status, cuts.reason, cuts.coverage
+                border[chosen], aperture[chosen], coarse[chosen] = cuts.border, cuts.aperture, cuts.coarse
+        for name, values in cutter.measure(border, aperture, coarse, side[part]).items():
+            scalars[name][part] = values
     out[~np.isin(status, ("ok", "partial"))] = 0
     return StampShard(ids, status.astype(str), reason.astype(str), out, scalars)
 

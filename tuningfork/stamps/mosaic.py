@@ -17,7 +17,7 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 
 from tuningfork.errors import StampError
 
-__all__ = ["Mosaic", "microjansky_factor"]
+__all__ = ["Mosaic", "Pixels", "microjansky_factor", "read_windows"]
 
 _BITPIX = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 # SIP, look-up tables and detector corrections: left in the headers of drizzled images whose pixels no longer have any distortion
@@ -158,20 +158,7 @@ class Pixels:
 
     def windows(self, row: np.ndarray, column: np.ndarray, out: np.ndarray) -> np.ndarray:
         """Fill `out` (B, n, n) float32 with the squares whose first pixel is (row, column), 0-based; NaN off the image."""
-        n = out.shape[1]
-        rows, columns = self.shape
-        inside = (row >= 0) & (column >= 0) & (row + n <= rows) & (column + n <= columns)
-        if inside.all():
-            out[...] = np.lib.stride_tricks.sliding_window_view(self.array, (n, n))[row, column]
-        else:
-            if inside.any():
-                out[inside] = np.lib.stride_tricks.sliding_window_view(self.array, (n, n))[row[inside], column[inside]]
-            edge = np.flatnonzero(~inside)
-            for i, y, x in zip(edge.tolist(), row[edge].tolist(), column[edge].tolist(), strict=True):
-                out[i] = np.nan
-                y0, y1, x0, x1 = max(y, 0), min(y + n, rows), max(x, 0), min(x + n, columns)
-                if y1 > y0 and x1 > x0:
-                    out[i, y0 - y : y1 - y, x0 - x : x1 - x] = self.array[y0:y1, x0:x1]
+        read_windows(self.array, row, column, out)
         if self.header["BITPIX"] > 0:
             if self._blank is not None:
                 out[out == np.float32(self._blank)] = np.nan
@@ -179,6 +166,25 @@ class Pixels:
                 out *= np.float32(self._scale)
                 out += np.float32(self._zero)
         return out
+
+
+def read_windows(array: np.ndarray, row: np.ndarray, column: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Fill `out` (B, n, n) with the squares of `array` (H, W) whose first pixel is (row, column), 0-based; NaN off the array."""
+    n = out.shape[1]
+    rows, columns = array.shape
+    inside = (row >= 0) & (column >= 0) & (row + n <= rows) & (column + n <= columns)
+    if inside.all():
+        out[...] = np.lib.stride_tricks.sliding_window_view(array, (n, n))[row, column]
+        return out
+    if inside.any():
+        out[inside] = np.lib.stride_tricks.sliding_window_view(array, (n, n))[row[inside], column[inside]]
+    edge = np.flatnonzero(~inside)
+    for i, y, x in zip(edge.tolist(), row[edge].tolist(), column[edge].tolist(), strict=True):
+        out[i] = np.nan
+        y0, y1, x0, x1 = max(y, 0), min(y + n, rows), max(x, 0), min(x + n, columns)
+        if y1 > y0 and x1 > x0:
+            out[i, y0 - y : y1 - y, x0 - x : x1 - x] = array[y0:y1, x0:x1]
+    return out
 
 
 def _number(header: fits.Header, key: str) -> float:

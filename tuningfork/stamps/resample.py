@@ -15,7 +15,7 @@ def bucket_size(side: np.ndarray) -> np.ndarray:
     Few distinct sizes mean large batches; the padding gets weight zero.
     """
     need = np.ceil(np.asarray(side, dtype=np.float64)).astype(np.int64) + 1
-    step = np.maximum(1, 2 ** (np.floor(np.log2(np.maximum(need, 1))).astype(np.int64) - 3))
+    step = 2 ** np.maximum(np.floor(np.log2(np.maximum(need, 1))).astype(np.int64) - 3, 0)
     return -(-need // step) * step
 
 

@@ -9,7 +9,7 @@ from tuningfork.stamps.background import border_indices, robust_sky
 from tuningfork.stamps.mosaic import Mosaic
 from tuningfork.stamps.resample import Resampler
 
-__all__ = ["SCALARS", "Cutter", "Cuts"]
+__all__ = ["BORDER", "COARSE", "SCALARS", "Cuts", "Cutter"]
 
 SCALARS = {
     "sky": "local sky, uJy/arcsec^2",
@@ -26,18 +26,27 @@ SCALARS = {
     "stamp_arcsec": "side of the stamp",
 }
 
-_BLOCKS = 20
+COARSE = 20  # cells along the side of the grid on which neighbours are counted
+BORDER = 768  # at most so many pixels measure the sky of a stamp
 _NEIGHBOUR_SIGMA = 5.0
 
 
 @dataclass(frozen=True)
 class Cuts:
-    """Results of one batch of B windows; `pixels` (B, pixels, pixels) is scratch memory that the next batch overwrites."""
+    """One batch of B windows, resampled and judged, and what `Cutter.measure` needs of them.
+
+    `pixels` (B, pixels, pixels), uJy/arcsec^2, is scratch memory that the next batch overwrites; `border` (B, m) are the native pixels along
+    the border of the window (image units, NaN where not observed), `aperture` (B,) the mean in the aperture and `coarse` (B, 20, 20) the
+    means on a coarse grid.
+    """
 
     pixels: np.ndarray
     status: np.ndarray
     reason: np.ndarray
-    scalars: dict[str, np.ndarray]
+    coverage: np.ndarray
+    border: np.ndarray
+    aperture: np.ndarray
+    coarse: np.ndarray
 
 
 class Cutter:
@@ -63,12 +72,12 @@ class Cutter:
         aperture = np.hypot(grid[:, None], grid) < 0.25
         self._aperture = (aperture / aperture.sum()).astype(np.float32).ravel()
         # means over a coarse grid, along one axis: the same overlaps that resampling uses
-        self._blocks = Resampler(_BLOCKS).weights(np.zeros((2, 1)), np.array([float(pixels)]), pixels)[0, 0].copy()
-        coarse = (np.arange(_BLOCKS) + 0.5) / _BLOCKS - 0.5
+        self._blocks = Resampler(COARSE).weights(np.zeros((2, 1)), np.array([float(pixels)]), pixels)[0, 0].copy()
+        coarse = (np.arange(COARSE) + 0.5) / COARSE - 0.5
         self._outer = np.hypot(coarse[:, None], coarse) > 0.25
 
     def cut(self, x: np.ndarray, y: np.ndarray, side: np.ndarray, n: int) -> Cuts:
-        """Cut windows of these centres (0-based pixels) and sides (native pixels), each of which fits into n x n pixels."""
+        """Cut B windows of these centres (0-based pixels) and sides (native pixels), each of which fits into n x n pixels."""
         count = len(x)
         centre = np.stack([y, x])
         span = side * np.sqrt(2) if self.turned else side
@@ -86,27 +95,38 @@ class Cutter:
         if len(holes):
             coverage[holes] = self._judge(holes, first, centre, windows, seen, weights, status, reason)
             windows[holes] = np.where(seen[holes], windows[holes], np.float32(np.nan))
-        sky, sigma = self._sky(windows)
+        flat = windows.reshape(count, n * n)
+        border = np.full((count, BORDER), np.nan, dtype=np.float32)
+        indices = self._border(n)
+        border[:, : len(indices)] = np.take(flat, indices, axis=1)
+        low, high = flat.min(axis=1), flat.max(axis=1)
         if len(holes):
-            lost = holes[~np.isfinite(sky[holes])]
-            sky[lost], sigma[lost] = robust_sky(windows[lost].reshape(len(lost), n * n))
-            windows[holes] = np.where(seen[holes], windows[holes], np.nan_to_num(sky[holes]).astype(np.float32)[:, None, None])
-        flat = windows.reshape(count, -1)
-        constant = (flat.min(axis=1) == flat.max(axis=1)) & (status == "ok")
-        status[constant], reason[constant] = "blank", "every pixel has the same value"
-        constant = (
-            (status == "partial") & (np.where(seen, windows, np.inf).min(axis=(1, 2)) == np.where(seen, windows, -np.inf).max(axis=(1, 2)))
-            if len(holes)
-            else constant
-        )
+            low[holes], high[holes] = np.fmin.reduce(flat[holes], axis=1), np.fmax.reduce(flat[holes], axis=1)
+            sky, _ = robust_sky(border[holes])
+            lost = ~np.isfinite(sky)
+            sky[lost], _ = robust_sky(flat[holes[lost]])
+            windows[holes] = np.where(seen[holes], windows[holes], np.nan_to_num(sky).astype(np.float32)[:, None, None])
+        constant = (low == high) & np.isin(status, ("ok", "partial"))
         status[constant], reason[constant] = "blank", "every observed pixel has the same value"
-        if self.turned:
-            result = self._turn(windows, first, centre, side)
-        else:
-            result = self._resampler.apply(weights, windows)
+        result = self._turn(windows, first, centre, side) if self.turned else self._resampler.apply(weights, windows)
         result *= np.float32(self.unit)
-        sky, sigma = sky * self.unit, sigma * self.unit
-        return Cuts(result, status, reason, {"sky": sky, "sky_sigma": sigma, "coverage": coverage, **self._measure(result, sky, sigma, side)})
+        # one product a stamp, not one for all: a stamp's numbers must not depend, to the last bit, on its neighbours in the batch
+        half = np.matmul(result, self._blocks.T)
+        aperture = np.matmul(result.reshape(count, 1, -1), self._aperture[:, None])[:, 0, 0]
+        return Cuts(result, status, reason, coverage, border, aperture, np.matmul(self._blocks, half))
+
+    def measure(self, border: np.ndarray, aperture: np.ndarray, coarse: np.ndarray, side: np.ndarray) -> dict[str, np.ndarray]:
+        """Sky, its noise, signal to noise and number of neighbours, from what `cut` left of the windows (see `Cuts`); any number at once."""
+        sky, sigma = (value * self.unit for value in robust_sky(border))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            snr = np.where(sigma > 0, (aperture - sky) / sigma * np.sqrt(np.pi * (side / 4) ** 2), np.nan)
+            bright = (sky + _NEIGHBOUR_SIGMA * sigma / np.maximum(side / COARSE, 1)).astype(np.float32)
+        peak = (coarse > bright[:, None, None]) & self._outer
+        padded = np.full((len(coarse), COARSE + 2, COARSE + 2), -np.inf, dtype=np.float32)
+        padded[:, 1:-1, 1:-1] = coarse
+        for dy, dx in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1), (2, 2)):
+            peak &= coarse > padded[:, dy : dy + COARSE, dx : dx + COARSE]
+        return {"sky": sky, "sky_sigma": sigma, "snr": snr, "n_neighbours": peak.sum(axis=(1, 2)).astype(np.float64)}
 
     def _seen(self, first: np.ndarray, windows: np.ndarray) -> np.ndarray:
         """Which pixels were observed: weight above zero, or where there is no weight map neither NaN nor exactly zero."""
@@ -158,26 +178,10 @@ class Cutter:
                 status[row], reason[row] = "partial", f"{fraction[i]:.1%} of the window was observed{where}"
         return fraction
 
-    def _sky(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        count, n, _ = windows.shape
+    def _border(self, n: int) -> np.ndarray:
         if n not in self._borders:
-            self._borders[n] = border_indices(n, max(1, min(n // 3, round(n / 10))))
-        border = np.take(windows.reshape(count, n * n), self._borders[n], axis=1)
-        return robust_sky(border)
-
-    def _measure(self, stamps: np.ndarray, sky: np.ndarray, sigma: np.ndarray, side: np.ndarray) -> dict[str, np.ndarray]:
-        count = len(stamps)
-        signal = stamps.reshape(count, -1) @ self._aperture - sky
-        with np.errstate(divide="ignore", invalid="ignore"):
-            snr = np.where(sigma > 0, signal / sigma * np.sqrt(np.pi * (side / 4) ** 2), np.nan)
-        means = np.matmul(self._blocks, np.matmul(stamps.reshape(-1, self.pixels), self._blocks.T).reshape(count, self.pixels, _BLOCKS))
-        peak = means > (sky + _NEIGHBOUR_SIGMA * sigma / np.maximum(side / _BLOCKS, 1)).astype(np.float32)[:, None, None]
-        padded = np.pad(means, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
-        for dy in (0, 1, 2):
-            for dx in (0, 1, 2):
-                if (dy, dx) != (1, 1):
-                    peak &= means > padded[:, dy : dy + _BLOCKS, dx : dx + _BLOCKS]
-        return {"snr": snr, "n_neighbours": (peak & self._outer).sum(axis=(1, 2)).astype(np.float64)}
+            self._borders[n] = border_indices(n, max(1, min(n // 3, round(n / 10))), BORDER)
+        return self._borders[n]
 
     def _turn(self, windows: np.ndarray, first: np.ndarray, centre: np.ndarray, side: np.ndarray) -> np.ndarray:
         """North up and east left, one call of `reproject_exact` a stamp (spherical polygons, exact in area)."""

@@ -67,11 +67,13 @@ def session(device: torch.device, threads: int | None = None, seed: int | None =
     before = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    benchmark = torch.backends.cudnn.benchmark
+    benchmark, fill = torch.backends.cudnn.benchmark, torch.utils.deterministic.fill_uninitialized_memory
     try:
         if threads:
             torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(device.type == "cpu")
+        # filling new memory with NaN is a debugging aid of the deterministic mode that costs time at every operation
+        torch.utils.deterministic.fill_uninitialized_memory = False
         torch.backends.cudnn.benchmark = device.type == "cuda"
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             if seed is not None:
@@ -80,4 +82,4 @@ def session(device: torch.device, threads: int | None = None, seed: int | None =
     finally:
         torch.set_num_threads(before)
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-        torch.backends.cudnn.benchmark = benchmark
+        torch.backends.cudnn.benchmark, torch.utils.deterministic.fill_uninitialized_memory = benchmark, fill

@@ -19,9 +19,9 @@ def read_targets(objects: Mapping[str, np.ndarray], ids: np.ndarray, targets: Se
         labels = np.asarray(objects[label_column]).astype(str)
         known = np.array([str(name) for name in targets])
         if not (ok := np.isin(labels, known)).all():
-            raise ModelError(f"label {labels[~ok][0]!r} of {name_some(ids[~ok])} is none of the classes {', '.join(known)}")
+            raise ModelError(f"label {str(labels[~ok][0])!r} of {name_some(ids[~ok])} is none of the classes {', '.join(known)}")
         return (labels[:, None] == known[None, :]).astype(float)
-    values = np.stack([np.ma.filled(np.ma.asarray(objects[name], dtype=float), np.nan) for name in targets], axis=1)
+    values: np.ndarray = np.stack([np.ma.filled(np.ma.asarray(objects[name], dtype=float), np.nan) for name in targets], axis=1)
     if not (ok := np.isfinite(values).all(axis=1)).all():
         raise ModelError(f"{int((~ok).sum())} object(s) of the training or validation split have no value in {', '.join(targets)}: {name_some(ids[~ok])}")
     if task == "fractions":

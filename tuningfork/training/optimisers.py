@@ -58,11 +58,14 @@ def make_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         {"params": parameters, "lr": spec.learning_rate * factor, "weight_decay": decay, "base_lr": spec.learning_rate * factor}
         for (factor, decay), parameters in kinds.items()
     ]
+    # one kernel for all parameters: on a CPU the step of a small network with many layers would else be 7 % of its training
+    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in module.parameters())
     given: dict[str, Any] = {} if spec.eps is None else {"eps": spec.eps}
     if spec.name in ("adam", "adamw"):
-        return (torch.optim.Adam if spec.name == "adam" else torch.optim.AdamW)(groups, lr=spec.learning_rate, betas=(spec.beta1, spec.beta2), **given)
+        kind = torch.optim.Adam if spec.name == "adam" else torch.optim.AdamW
+        return kind(groups, lr=spec.learning_rate, betas=(spec.beta1, spec.beta2), fused=fused, **given)
     if spec.name == "sgd":
-        return torch.optim.SGD(groups, lr=spec.learning_rate, momentum=spec.momentum)
+        return torch.optim.SGD(groups, lr=spec.learning_rate, momentum=spec.momentum, fused=fused)
     return torch.optim.Adadelta(groups, lr=spec.learning_rate, rho=spec.rho, **{"eps": 1e-7, **given})
 
 

@@ -272,6 +272,6 @@ def _flag(values: Mapping[str, Any], key: str, default: bool) -> bool:
 def _names(value: Any) -> tuple[str, ...]:
     if value is None:
         return ()
-    if isinstance(value, str) or not all(isinstance(name, str) and name for name in value):
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) and name for name in value):
         raise ModelError(f"recipe: freeze: {value!r} is not a list of parameter names")
     return tuple(value)

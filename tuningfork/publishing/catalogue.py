@@ -1,0 +1,183 @@
+"""The published catalogue: one row for every selected object and filter, with what the network said or why it could not.
+
+`assemble` joins the tables of a sample with the predictions of a model into the long table; `widen` makes one row a galaxy of it. Nothing selected
+is lost and nothing is invented: rows in = rows out is checked here, for every catalogue.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+
+from tuningfork.errors import SampleError
+from tuningfork.publishing import columns
+from tuningfork.publishing.columns import COMMON, Spec
+from tuningfork.publishing.flags import documentation, flags_of, training_ranges
+from tuningfork.publishing.joining import Join, ids_of, match
+
+USABLE = ("ok", "partial")
+SIMULATED_MARK = "SIM-"
+FILTER_ALIASES = {"F850LP": "F850W"}
+_PER_BAND = re.compile(r"mag(_mass)?(_err|_limit)?_(?P<band>f\d{3}[a-z]{1,2})$")
+_INTERNAL = {"band", "labelled", "shard", "group_id", "reason"}
+
+
+def assemble(
+    objects: Table,
+    ledger: Table,
+    predictions: Table,
+    *,
+    targets: Sequence[str],
+    task: str,
+    scalars: Mapping[str, np.ndarray] | None = None,
+    names: Mapping[str, str] | None = None,
+    described: Mapping[str, tuple[str | None, str, str]] | None = None,
+    meta: Mapping[str, object] | None = None,
+) -> Table:
+    """The long table: a row for each row of the ledger, selected objects first and in their own order.
+
+    Parameters
+    ----------
+    objects : Table
+        objects.parquet: every selected object, with its columns' own units, UCDs and descriptions; ``meta["origin"]["simulated"]`` is obeyed.
+    ledger : Table
+        object_id, status and reason of every selected object, and of those the selection could not use.
+    predictions : Table
+        object_id, in_training, and target and target_std columns; masked where there was no usable stamp.
+    targets, task
+        Names of the predicted columns; fractions, classes or regression.
+    scalars : mapping of arrays, optional
+        ``object_id`` and measurements of each stamp (snr, n_neighbours, zoom), as the stamp store keeps them.
+    names : mapping, optional
+        New names of columns, e.g. ``{"catalogue_id": "clashid", "field": "cluster"}``.
+    described : mapping, optional
+        (unit, UCD, description) of targets.
+    meta : mapping, optional
+        Facts for the metadata of the table; JSON-able.
+
+    Raises
+    ------
+    SampleError
+        Ids that are not unique or belong to no object; a selected object that the ledger has lost; simulated ids in a table not marked as simulated.
+    """
+    targets, names = list(targets), dict(names or {})
+    selected, in_ledger = ids_of(objects, "objects"), ids_of(ledger, "the ledger")
+    lost = np.setdiff1d(selected, in_ledger)
+    if len(lost):
+        raise SampleError(f"{len(lost)} selected objects are not in the ledger, the first is {lost[0]}: a stamp rule lost them")
+    extra = in_ledger[~np.isin(in_ledger, selected)]
+    object_id = np.concatenate([selected, extra]).astype(str)
+    n = len(object_id)
+    simulated = is_simulated(objects)
+    from_objects = Join(objects, np.arange(len(selected)), n)
+    from_ledger = Join(ledger, match(object_id, in_ledger, "the ledger"), n)
+    from_predictions = Join(predictions, match(object_id, ids_of(predictions, "the predictions"), "the predictions"), n)
+    measured = Table({k: np.asarray(v) for k, v in scalars.items()}) if scalars is not None else Table({"object_id": np.array([], dtype=str)})
+    from_stamps = Join(measured, match(object_id, ids_of(measured, "the stamps"), "the stamps"), n)
+
+    values: dict[str, Any] = {"object_id": np.ma.asarray(object_id)}
+    for name in ("galaxy_id", "catalogue_id", "field"):
+        values[name] = from_objects.text(name)
+    if "band" in objects.colnames:
+        values["filter"] = np.ma.asarray(np.char.upper(from_objects.text("band").data))
+    for name in ("ra", "dec", "mag", "mag_err"):
+        values[name] = from_objects.number(name)
+    values["mag_limit"] = _own_limit(from_objects, n)
+    for name in ("petrosian_radius_arcsec", "stamp_arcsec"):
+        values[name] = from_objects.number(name)
+    status = from_ledger.text("status").data
+    usable = np.isin(status, USABLE)
+    predicted = np.ma.column_stack([from_predictions.number(t) for t in targets])
+    # A value without a usable stamp would be the network's opinion of zeros.
+    predicted.mask = np.ma.getmaskarray(predicted) | ~usable[:, None]
+    values |= {t: predicted[:, k] for k, t in enumerate(targets)}
+    for target in targets:
+        spread = from_predictions.number(f"{target}_std")
+        values[f"{target}_std"] = np.ma.MaskedArray(spread.data, mask=np.ma.getmaskarray(spread) | np.ma.getmaskarray(values[target]))
+    for name in ("snr", "zoom", "n_neighbours"):
+        own = from_stamps.number(name) if name in measured.colnames else from_objects.number(name)
+        values[name] = own.astype(int) if name == "n_neighbours" else own
+    in_training = np.ma.filled(from_predictions.number("in_training"), 0).astype(bool)
+    values |= {"status": np.ma.asarray(status), "in_training": np.ma.asarray(in_training), "split": from_objects.text("split")}
+    values["flag"] = np.ma.asarray(flags_of(values, objects, from_objects, usable, predicted, len(selected), training_ranges(values)))
+    values["origin"] = np.ma.asarray(np.full(n, "simulated" if simulated else "archive"))
+
+    specs = COMMON | columns.target_specs(targets, task, described)
+    table = Table(meta={"simulated": simulated, "frame": "ICRS", "flag_bits": documentation(), "targets": targets, "task": task, **(meta or {})})
+    order = ["object_id", "galaxy_id", "catalogue_id", "field", "filter", "ra", "dec", "mag", "mag_err", "mag_limit", "petrosian_radius_arcsec", "stamp_arcsec"]
+    order += [*targets, *(f"{t}_std" for t in targets), "snr", "zoom", "n_neighbours", "flag", "status", "in_training", "split"]
+    for name in order:
+        if name in values and not (
+            name in ("catalogue_id", "mag_limit", "galaxy_id", "field") and name not in objects.colnames and not _says_anything(values[name])
+        ):
+            spec = columns.spec_of(objects[name], specs[name]) if name in objects.colnames and name not in targets else specs[name]
+            columns.add(table, names.get(name, name), values[name], spec)
+    _add_labels(table, objects, from_objects, targets, task, specs)
+    _add_own(table, objects, from_objects, {*order, *names.values()}, names)
+    columns.add(table, "origin", values["origin"], specs["origin"])
+    if "filter" in table.colnames and (aliases := {f: a for f, a in FILTER_ALIASES.items() if f in set(table["filter"].tolist())}):
+        table["filter"].info.description += "; " + ", ".join(f"{f} is called {a} in the published description" for f, a in aliases.items())
+    check_complete(table, in_ledger)
+    return table
+
+
+def is_simulated(objects: Table) -> bool:
+    """Whether the origin of the objects says simulated; simulated ids without that mark are an error."""
+    origins = objects.meta.get("origin", {})
+    simulated = any(bool(o.get("simulated", False)) for o in (origins if isinstance(origins, list) else [origins]))
+    ids = np.asarray(objects["object_id"]).astype(str)
+    marked = np.char.find(ids, SIMULATED_MARK) >= 0
+    if marked.any() and not simulated:
+        raise SampleError(f"{ids[marked][0]} is the id of a simulated object, but its table is not marked as simulated: refusing to publish it as data")
+    return simulated
+
+
+def check_complete(table: Table, object_ids: Iterable[str]) -> None:
+    """Rows in = rows out: each of `object_ids` once in the table and nothing else, or SampleError."""
+    expected, found = np.sort(np.asarray(list(object_ids), dtype=str)), np.sort(np.asarray(table["object_id"]).astype(str))
+    if not np.array_equal(expected, found):
+        lost, new = np.setdiff1d(expected, found), np.setdiff1d(found, expected)
+        raise SampleError(f"catalogue of {len(found)} rows for {len(expected)} objects; lost {lost[:3].tolist()}, invented {new[:3].tolist()}")
+
+
+def _own_limit(join: Join, n: int) -> np.ma.MaskedArray:
+    """The limiting magnitude in each row's own filter: ``mag_limit``, else ``mag_limit_<band>``; only where there is no magnitude."""
+    limit = join.number("mag_limit")
+    band = join.text("band").data
+    for name in join.table.colnames:
+        if match := re.fullmatch(r"mag_limit_(\w+)", name):
+            here = (band == match[1]) & np.ma.getmaskarray(limit)
+            column = join.number(name)
+            limit[here] = column[here]
+    return np.ma.MaskedArray(limit.data, mask=np.ma.getmaskarray(limit) | ~np.ma.getmaskarray(join.number("mag")))
+
+
+def _add_labels(table: Table, objects: Table, join: Join, targets: list[str], task: str, specs: Mapping[str, Spec]) -> None:
+    labelled = np.ma.filled(join.number("labelled"), 1 if "labelled" not in objects.colnames else 0).astype(bool)
+    for target in targets:
+        if task != "classes" and target in objects.colnames:
+            label = join.number(target)
+            label = np.ma.MaskedArray(label.data, mask=np.ma.getmaskarray(label) | ~labelled)
+            if _says_anything(label):
+                columns.add(table, f"label_{target}", label, specs[f"label_{target}"])
+
+
+def _add_own(table: Table, objects: Table, join: Join, used: set[str], names: Mapping[str, str]) -> None:
+    """The survey's own columns, under their own names; magnitudes in other filters are in the rows of those filters."""
+    targets = set(table.meta["targets"])
+    for name in objects.colnames:
+        if name in used | _INTERNAL | targets | set(table.colnames) or _PER_BAND.fullmatch(name) or objects[name].ndim != 1:
+            continue
+        kind = objects[name].dtype.kind
+        values: np.ndarray = join.text(name) if kind in "OUS" else join.number(name)
+        if kind in "iub":
+            values = values.astype(np.int64)
+        columns.add(table, names.get(name, name), values, columns.spec_of(objects[name], COMMON.get(name)))
+
+
+def _says_anything(values: np.ma.MaskedArray) -> bool:
+    if values.dtype.kind in "OUS":
+        return bool((np.asarray(values) != "").any())
+    return not np.ma.getmaskarray(values).all()

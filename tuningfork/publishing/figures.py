@@ -1,0 +1,24 @@
+"""All figures of the report, gathered: each takes arrays, gives a `matplotlib.figure.Figure` and knows nothing of files; `save` writes it.
+
+They never touch pyplot or matplotlib's global state, and `simulated=True` writes SIMULATED across the picture.
+"""
+
+from tuningfork.publishing.figures_base import save
+from tuningfork.publishing.figures_errors import calibration, confusion, regression_scatter
+from tuningfork.publishing.figures_graph import rule_graph
+from tuningfork.publishing.figures_metrics import learning_curves, metric_comparison, rmse_by
+from tuningfork.publishing.figures_stamps import example_predictions, magnitude_size, stamp_gallery
+
+__all__ = [
+    "calibration",
+    "confusion",
+    "example_predictions",
+    "learning_curves",
+    "magnitude_size",
+    "metric_comparison",
+    "regression_scatter",
+    "rmse_by",
+    "rule_graph",
+    "save",
+    "stamp_gallery",
+]

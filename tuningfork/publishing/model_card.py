@@ -1,0 +1,135 @@
+"""A model card in Markdown, from model.json, metrics.json and provenance: what the network is for, what it saw, how good it is beside what."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tuningfork.publishing import numbers
+
+_TASKS = {
+    "fractions": "predicts fractions of votes that sum to 1",
+    "classes": "predicts the probability of each class",
+    "regression": "predicts numbers",
+}
+
+
+def model_card(
+    model: Mapping[str, Any],
+    metrics: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    comparisons: Sequence[Mapping[str, Any]] = (),
+    intended_use: str = "",
+    limitations: Sequence[str] = (),
+) -> str:
+    """The card.
+
+    Parameters
+    ----------
+    model : mapping
+        model.json.
+    metrics : mapping, optional
+        What `analysis.evaluate.evaluate` gave; without it the card says that the model was not evaluated.
+    provenance : mapping, optional
+        What `provenance.build` gave.
+    comparisons : sequence of mapping
+        What `analysis.evaluate.compare` gave, one for each other model.
+    intended_use : str
+        A sentence of the configuration; a general one otherwise.
+    limitations : sequence of str
+        Further ones than those that follow from the facts.
+    """
+    simulated = bool(model.get("simulated") or (metrics or {}).get("simulated") or (provenance or {}).get("simulated"))
+    training, network = model.get("training", {}), model["network"]
+    lines = [f"# {model['name']}", ""]
+    if simulated:
+        lines += ["> **SIMULATED.** Trained or tested on a simulated sky. Its numbers say that the machinery works; they say nothing about galaxies.", ""]
+    targets = ", ".join(f"`{t}`" for t in model["targets"])
+    lines += [
+        f"A `{network['name']}` network that {_TASKS.get(model['task'], model['task'])}: {targets}.",
+        "",
+        "## Intended use",
+        "",
+        intended_use
+        or "Stamps made as this model's were: the same survey, filters, stamp rule and normalisation. Catalogues of many objects, not verdicts on single ones.",
+        "",
+        "## Data",
+        "",
+    ]
+    lines += [f"- sample `{name}`, content `{str(digest)[:12]}`" for name, digest in model.get("data", {}).items()]
+    lines += [f"- {training[key]} rows {words}" for key, words in (("n_train", "trained on"), ("n_validation", "for validation")) if key in training]
+    for origin in (provenance or {}).get("inputs", []):
+        name = origin.get("catalogue") or origin.get("url") or origin.get("archive") or "input"
+        facts = [f"{key} {origin[key]}" for key in ("doi", "bibcode", "retrieved") if origin.get(key)]
+        lines.append(f"- {name}" + (f" ({', '.join(map(str, facts))})" if facts else ""))
+    lines += ["", "## Training", ""]
+    parent = model.get("parent")
+    lines.append(f"- started from `{parent['name']}` (weights `{parent['weights_sha256'][:12]}`)" if parent else "- started from random weights")
+    facts = {"seed": "seed", "epochs_run": "epochs", "best_epoch": "best epoch", "best_validation_loss": "best validation loss"}
+    lines += [f"- {words}: {training[key]}" for key, words in facts.items() if key in training]
+    lines += [
+        f"- input: {model.get('in_channels')} x {model.get('image_size')} x {model.get('image_size')} pixels, options {json.dumps(network.get('options', {}), sort_keys=True)}"
+    ]
+    normalisation = json.dumps(model.get("normalisation"), sort_keys=True)
+    recipe = json.dumps({k: v for k, v in training.items() if k not in (*facts, "n_train", "n_validation")}, sort_keys=True)
+    lines += [f"- normalisation: `{normalisation}`", f"- recipe: `{recipe}`", ""]
+    lines += ["## Results", "", *_results(metrics), *_comparisons(comparisons), "## Limitations", ""]
+    lines += [f"- {text}" for text in [*_limits(model, metrics, simulated), *limitations]]
+    if provenance:
+        software = ", ".join(f"{name} {version}" for name, version in provenance.get("software", {}).items())
+        lines += [
+            "",
+            "## Provenance",
+            "",
+            f"- {provenance['statement']}",
+            f"- configuration `{provenance['configuration']['digest'][:12]}`, code `{str(provenance['code'])[:12]}`",
+        ]
+        lines += [f"- weights of `{name}`: SHA-256 `{entry['sha256']}`" for name, entry in provenance.get("weights", {}).items()]
+        lines += [f"- {software}", f"- created {provenance['created']}"]
+    return "\n".join(lines) + "\n"
+
+
+def _results(metrics: Mapping[str, Any] | None) -> list[str]:
+    sections = {name: s for name, s in (metrics or {}).get("sections", {}).items() if s}
+    if not metrics or not sections:
+        return ["Not evaluated: there were no labelled rows that the network had not seen.", ""]
+    lines = []
+    for name, section in sections.items():
+        level = f"{100 * metrics['level']:g} %"
+        lines += [f"### {numbers.SECTIONS.get(name, name)}", ""]
+        lines += [f"{section['n']} rows; {level} intervals from {metrics['resamples']} resamples of {section['n_groups']} groups (`{section['groups']}`).", ""]
+        headline = numbers.LABELS.get(metrics["headline"], metrics["headline"])
+        lines += _table((headline + f" ({metrics['better']} is better)", "value", "network minus this"), numbers.comparison_rows(section))
+        lines += _table(("metric", "network"), numbers.metric_rows(section, metrics["targets"], metrics["task"]))
+    return lines
+
+
+def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = []
+    for found in comparisons:
+        first, second = found["names"]
+        verdict = "the interval excludes zero" if found["significant"] else "the interval includes zero: no difference shown"
+        lines += [
+            f"Against `{second}` on the same {found['difference']['n']} {found['split']} rows ({numbers.LABELS.get(found['headline'], found['headline'])}): "
+            f"`{first}` {numbers.interval(found[first])}, `{second}` {numbers.interval(found[second])}, paired difference {numbers.interval(found['difference'])}; {verdict}.",
+            "",
+        ]
+    return lines
+
+
+def _limits(model: Mapping[str, Any], metrics: Mapping[str, Any] | None, simulated: bool) -> list[str]:
+    limits = ["The labels are what people saw in these images; they carry the depth, resolution and filter of their survey."]
+    if simulated:
+        limits.append("Simulated: not for science.")
+    section = ((metrics or {}).get("sections") or {}).get("test")
+    if section and section["n_groups"] < 20:
+        limits.append(f"Tested on {section['n_groups']} groups only: its intervals are too narrow.")
+    if section and any("assumed" in str(entry.get("source")) for entry in section.get("floor", {}).values()):
+        limits.append("The number of votes of each label is not known; the noise floor assumes one.")
+    if model["task"] != "regression":
+        limits.append("Probabilities are calibrated only as far as the calibration error says, and by filter as the report shows.")
+    return limits
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    cell = lambda text: str(text).replace("|", "\\|")  # noqa: E731
+    return ["| " + " | ".join(map(cell, header)) + " |", "|" + " --- |" * len(header), *("| " + " | ".join(map(cell, row)) + " |" for row in rows), ""]

@@ -1,0 +1,95 @@
+"""The wide form of a catalogue: one row a galaxy, the columns of each filter side by side."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from astropy.table import Table
+
+from tuningfork.errors import SampleError
+from tuningfork.publishing import columns
+from tuningfork.publishing.columns import Spec, masked
+
+_SHARED = ("catalogue_id", "field", "petrosian_radius_arcsec")
+_LEADING = ("ra", "dec")
+_OF_ROWS = ("mag", "mag_err", "mag_limit", "snr", "flag", "stamp_arcsec")
+
+
+def widen(long: Table, names: Mapping[str, str] | None = None) -> Table:
+    """One row a galaxy of a long catalogue.
+
+    Parameters
+    ----------
+    long : Table
+        As `catalogue.assemble` makes it, with ``galaxy_id`` and ``filter``.
+    names : mapping, optional
+        The renaming that `assemble` was given.
+
+    Returns
+    -------
+    Table
+        galaxy_id, position, what all filters share, n_filters (rows in the long table), n_predicted, in_training (any filter), split, and for each
+        filter ``<column>_<filter>`` (filter in lower case) of the targets, their spread, magnitude, S/N, flag and stamp side. A filter in which the
+        galaxy was not selected is empty. Rows of the ledger without galaxy stand alone under their object_id.
+
+    Raises
+    ------
+    SampleError
+        A galaxy stands twice in one filter (the same filter of two fields, say): it has no place in a wide table.
+    """
+    names = dict(names or {})
+    targets = list(long.meta["targets"])
+    galaxy = masked(long, "galaxy_id").data.astype(str) if "galaxy_id" in long.colnames else np.full(len(long), "")
+    key = np.where(galaxy == "", masked(long, "object_id").data.astype(str), galaxy)
+    _, first, row = np.unique(key, return_index=True, return_inverse=True)
+    # Galaxies in the order of their first row, as in the long table.
+    rank = np.argsort(np.argsort(first, kind="stable"), kind="stable")
+    row, first = rank[row], np.sort(first)
+    n = len(first)
+    filters = masked(long, "filter").data.astype(str) if "filter" in long.colnames else np.full(len(long), "")
+    bands = [str(b) for b in np.unique(filters)]
+    slot = np.char.add(np.char.add(row.astype(str), "|"), filters)
+    values, counts = np.unique(slot, return_counts=True)
+    if (counts > 1).any():
+        twice = np.flatnonzero(slot == values[counts > 1][0])
+        raise SampleError(
+            f"galaxy {key[twice[0]]} has {len(twice)} rows in filter {filters[twice[0]] or '-'} ({', '.join(np.asarray(long['object_id'])[twice][:3])})"
+        )
+    table = Table(meta=dict(long.meta))
+    columns.add(table, "galaxy_id", key[first], columns.COMMON["galaxy_id"]._replace(ucd="meta.id;meta.main"))
+    for name in (*(names.get(s, s) for s in _SHARED[:2]), *_LEADING, _SHARED[2]):
+        if name in long.colnames:
+            columns.add(table, name, masked(long, name)[first], _spec(long, name))
+    columns.add(table, "n_filters", np.bincount(row, minlength=n), Spec(None, "meta.number", "Filters in which the galaxy was selected"))
+    predicted = ~np.ma.getmaskarray(masked(long, targets[0]))
+    columns.add(table, "n_predicted", np.bincount(row, weights=predicted, minlength=n).astype(int), Spec(None, "meta.number", "Filters with a prediction"))
+    trained = np.bincount(row, weights=np.asarray(long["in_training"], float), minlength=n) > 0
+    columns.add(table, "in_training", trained, Spec(None, "meta.code", "Whether the main network was trained on this galaxy in any filter"))
+    columns.add(table, "split", _split(long, row, n), columns.COMMON["split"])
+    for band in bands:
+        here = filters == band
+        suffix = f"_{band.lower()}" if band else ""
+        for name in [*targets, *(f"{t}_std" for t in targets), *_OF_ROWS]:
+            if name in long.colnames:
+                source = masked(long, name)
+                out = np.ma.masked_all(n, dtype=source.dtype)
+                out[row[here]] = source[here]
+                spec = _spec(long, name)
+                columns.add(table, f"{name}{suffix}", out, spec._replace(description=f"{spec.description} [{band}]" if band else spec.description))
+    columns.add(table, "origin", masked(long, "origin")[first], columns.COMMON["origin"])
+    return table
+
+
+def _spec(table: Table, name: str) -> Spec:
+    return columns.spec_of(table[name])._replace(decimals=(table[name].info.meta or {}).get("decimals"))
+
+
+def _split(long: Table, row: np.ndarray, n: int) -> np.ndarray:
+    """The galaxy's side: rows without label have none of their own, so any other wins; several are joined by '+' (which no split should give)."""
+    split = np.asarray(long["split"]).astype(str)
+    result = np.full(n, "", dtype="U40")
+    for name in ("unlabelled", "guard", "train", "validation", "test"):
+        has = np.zeros(n, bool)
+        has[row[split == name]] = True
+        weak = (result == "") | (result == "unlabelled")
+        result = np.where(has & weak, name, np.where(has, np.char.add(np.char.add(result, "+"), name), result))
+    return result

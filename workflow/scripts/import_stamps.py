@@ -1,0 +1,14 @@
+"""Import the pictures of one shard of an image folder."""
+
+from tuningfork.scripting import start
+
+log = start(snakemake)
+
+from tuningfork.stamps.shard import import_objects, rows_of_shard
+from tuningfork.stamps.store import write_shard
+
+objects = rows_of_shard(snakemake.input.table, snakemake.wildcards.shard)
+sample = snakemake.params.stamp
+stamp = sample["stamp"]
+shard = import_objects(objects, sample["folder"], channels=stamp["channels"], pixels=stamp["pixels"], arcsec_per_pixel=stamp["arcsec_per_pixel"])
+write_shard(snakemake.output.stamps, shard)

@@ -1,0 +1,30 @@
+"""Predict every object of a sample; rows that the network was trained on get out-of-fold predictions where there are folds."""
+
+from tuningfork.scripting import start
+
+log = start(snakemake)
+
+from pathlib import Path
+
+import numpy as np
+
+from tuningfork import tables
+from tuningfork.inference.compose import compose, held_out_of, prediction_table
+from tuningfork.inference.load import load_model
+from tuningfork.inference.predict import predict
+from tuningfork.samples.build import fold_split
+from tuningfork.stamps.store import StampSet
+
+files, split_seed = snakemake.input, snakemake.params.split_seed
+objects, stamps = tables.read_columns(files.objects), StampSet(files.stamps)
+own = snakemake.params.trained_on == snakemake.wildcards.sample
+split = objects["split"] if own else np.full(len(objects["object_id"]), "unlabelled")
+main, *folds = [predict(load_model(Path(path).parent), stamps, objects["object_id"], threads=snakemake.threads) for path in files.weights]
+held_out = [
+    held_out_of(objects["object_id"], {"object_id": objects["object_id"], "split": fold_split(objects, number, len(folds), split_seed)})
+    for number in range(len(folds))
+]
+model = load_model(Path(files.weights[0]).parent)
+columns = compose(main, model.targets, split, folds, np.stack(held_out, axis=1) if folds else None)
+meta = {"model": snakemake.wildcards.model, "sample": snakemake.wildcards.sample, "networks": 1 + len(folds)}
+tables.write(prediction_table(columns, model.targets, model.task, meta), snakemake.output[0])

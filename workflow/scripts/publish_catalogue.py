@@ -1,0 +1,2 @@
+from tuningfork.scripting import start
+start(snakemake)
