@@ -5,7 +5,10 @@
 def training_input(w):
     parent = wf.parent(w.model)
     files = frozen_files(wf.plans[w.model].model.train)
-    return {**files, **({"parent": f"results/models/{parent}/weights.safetensors"} if parent else {})}
+    if parent:
+        files["parent"] = f"results/models/{parent}/weights.safetensors"
+        files["parent_objects"] = frozen_files(wf.plans[parent].model.train)["objects"]
+    return files
 
 
 rule train_model:

@@ -8,7 +8,6 @@ def catalogue_input(w):
         "predictions": f"results/models/{product.model}/predictions/{product.sample}.parquet",
         "weights": f"results/models/{product.model}/weights.safetensors",
         "description": f"results/models/{product.model}/model.json",
-        "selected": ancient(f"results/samples/{product.sample}/selected.parquet"),
     }
 
 
@@ -21,6 +20,7 @@ rule publish_catalogue:
         fits="results/catalogues/{product}.fits",
         votable="results/catalogues/{product}.vot",
         wide="results/catalogues/{product}_wide.csv",
+        dat="results/catalogues/{product}.dat",
         readme="results/catalogues/{product}.ReadMe",
         bibtex="results/catalogues/{product}.bib",
         provenance="results/catalogues/{product}.provenance.json",

@@ -65,6 +65,7 @@ def test_shipped_configurations_are_valid(repository: Path, file: str) -> None:
         ("models.clash.folds", 1, "models.clash.folds: one fold leaves nothing to train on"),
         ("samples.clash.split.by", "cluster", "samples.clash.split.by: 'cluster' is not one of"),
         ("samples.clash.images.fields", ["macs2129"], "samples.clash.images.fields: unknown simulated cluster 'macs2129'"),
+        ("samples.candels.size.source", "catalogue", "samples.candels.size.source: kartaltepe2015 publishes no Petrosian radius; use 'image' to measure it"),
         ("samples.clash.kind", "mosiac", "samples.clash: 'kind' must be mosaic or folder"),
         ("sky.clusters", ["a209"], "sky.clusters: 'a209' could pass as a real cluster"),
     ],

@@ -45,6 +45,14 @@ def network_modules() -> dict[str, str]:
     return found
 
 
+@functools.cache
+def has_published_radius(catalogue: str) -> bool:
+    """Whether a catalogue publishes a Petrosian radius: its ``fetch`` takes a ``petrosian_factor``."""
+    tree = _parsed(PACKAGE / "catalogues" / f"{catalogue}.py")
+    fetch = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "fetch")
+    return "petrosian_factor" in {argument.arg for argument in (*fetch.args.args, *fetch.args.kwonlyargs)}
+
+
 def recipe_names(folder: Path) -> tuple[str, ...]:
     """Training recipes: one YAML file of `config/recipes` each."""
     return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
@@ -389,6 +397,8 @@ def _unknown_names(config: Config, recipes: Path) -> list[tuple[tuple[str, ...],
     for name, sample in config.samples.items():
         if isinstance(sample, MosaicSample):
             known(sample.catalogue.name, catalogue_names(), "catalogue", "samples", name, "catalogue", "name")
+            if sample.catalogue.name in catalogue_names() and sample.size.source == "catalogue" and not has_published_radius(sample.catalogue.name):
+                problems.append((("samples", name, "size", "source"), f"{sample.catalogue.name} publishes no Petrosian radius; use 'image' to measure it"))
             if sample.match:
                 known(sample.match.name, catalogue_names(), "catalogue", "samples", name, "match", "name")
             if config.archives.mode == "simulated" and sample.images.collection == "clash":

@@ -126,11 +126,8 @@ class Workflow:
         """What is asked of the archive for one catalogue of a sample."""
         described = self._mosaic_sample(sample)
         if catalogue == described.catalogue.name:
-            return {
-                "source": described.catalogue.source,
-                "fields": list(described.images.fields),
-                "petrosian_factor": described.size.petrosian_factor,
-            }
+            query: dict[str, Any] = {"source": described.catalogue.source, "fields": list(described.images.fields)}
+            return {**query, "petrosian_factor": described.size.petrosian_factor} if described.size.source == "catalogue" else query
         return {"source": "vizier", "fields": list(described.images.fields)}
 
     def mosaic_request(self, sample: str, field: str) -> dict[str, Any]:

@@ -222,3 +222,14 @@ def test_filter_groups_and_bins():
         "r",
     ]
     assert bins(np.array([19.0, 20.0, 24.0, np.nan]), (20, 24), "mag").tolist() == ["< 20 mag", "20 to 24 mag", ">= 24 mag", ""]
+
+
+def test_several_ticks_a_vote_lower_the_floor_of_binomial_panels():
+    objects, predictions = sample()
+    floors = {}
+    for ticks in (1.0, 1.6):
+        raw = {f"f_{t.removeprefix('p_')}": np.clip(ticks * objects[t], 0, 1) for t in TARGETS}
+        report = run(objects | raw, predictions, vote_model="binomial")
+        floors[ticks] = report["sections"]["test"]["floor"]["votes_predictions"]
+    assert floors[1.6]["value"] < floors[1.0]["value"]
+    assert floors[1.0]["model"] == "binomial"

@@ -59,7 +59,7 @@ def test_missing_file_and_missing_target(tmp_path):
     with pytest.raises(CatalogueError, match=r"nowhere\.csv"):
         read_csv(tmp_path / "nowhere.csv")
     (tmp_path / "x.csv").write_text("ID,p_smoth\na,1\n")
-    with pytest.raises(CatalogueError, match="'p_smooth'.*'p_smoth'"):
+    with pytest.raises(CatalogueError, match=r"'p_smooth'.*'p_smoth'"):
         read_labels(tmp_path / "x.csv", ["p_smooth"])
     (tmp_path / "y.csv").write_text("ID,p_smooth\na,1\n ,1\n")
     with pytest.raises(CatalogueError, match="row 2 has no ID"):

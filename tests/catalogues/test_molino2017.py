@@ -13,18 +13,47 @@ from tuningfork.catalogues import molino2017
 from tuningfork.catalogues.columns import BANDS
 from tuningfork.errors import CatalogueError
 
-ACS = ("f435w", "f475w", "f606w", "f625w", "f775w", "f814w", "f850lp")
 # The spelling of the VizieR tables, as recorded from a reply (not read from the code under test).
-VIZIER = dict(
-    zip(
-        "CLASHID clusterName RA Dec x y area fwhm s2n photoflag nfobs nfdet PointS theta a b Backg rf rk rp BCG_pos_RA BCG_pos_Dec PhyDistBCG "
-        "clusterz zb_1 zb_Min_1 zb_Max_1 Tb_1 Odds_1 Chi2 MB_sDSS Stell_Mass F814W_ACS_MASS_LensCor MB_sDSS_LensCor Stell_Mass_LensCor "
-        "SpeczValue SpeczRefer SpeczQual".split(),
-        "CLASHID Cluster RAJ2000 DEJ2000 Xpos Ypos Area FWHM s2n photFlag nfobs nfdet PS theta a b Backg rf rk rp RABdeg DEBdeg PDistBCG "
-        "zCluster zb1 e_zb1 E_zb1 Tb1 Odds1 Chi2 BMAG logM* F814W BMAGLC logM*LC zsp r_zsp q_zsp".split(),
-        strict=True,
-    )
-)
+VIZIER = {
+    "CLASHID": "CLASHID",
+    "clusterName": "Cluster",
+    "RA": "RAJ2000",
+    "Dec": "DEJ2000",
+    "x": "Xpos",
+    "y": "Ypos",
+    "area": "Area",
+    "fwhm": "FWHM",
+    "s2n": "s2n",
+    "photoflag": "photFlag",
+    "nfobs": "nfobs",
+    "nfdet": "nfdet",
+    "PointS": "PS",
+    "theta": "theta",
+    "a": "a",
+    "b": "b",
+    "Backg": "Backg",
+    "rf": "rf",
+    "rk": "rk",
+    "rp": "rp",
+    "BCG_pos_RA": "RABdeg",
+    "BCG_pos_Dec": "DEBdeg",
+    "PhyDistBCG": "PDistBCG",
+    "clusterz": "zCluster",
+    "zb_1": "zb1",
+    "zb_Min_1": "e_zb1",
+    "zb_Max_1": "E_zb1",
+    "Tb_1": "Tb1",
+    "Odds_1": "Odds1",
+    "Chi2": "Chi2",
+    "MB_sDSS": "BMAG",
+    "Stell_Mass": "logM*",
+    "F814W_ACS_MASS_LensCor": "F814W",
+    "MB_sDSS_LensCor": "BMAGLC",
+    "Stell_Mass_LensCor": "logM*LC",
+    "SpeczValue": "zsp",
+    "SpeczRefer": "r_zsp",
+    "SpeczQual": "q_zsp",
+}
 
 
 @pytest.fixture(scope="module")
@@ -237,3 +266,27 @@ def test_clusters_stack_with_one_origin(words, monkeypatch):
         molino2017.fetch(None, fields=[])
     with pytest.raises(CatalogueError, match="'ned'"):
         molino2017.fetch(None, source="ned")
+
+
+NAMES = ["CLASHID", *(f"c{i}" for i in range(30))]
+WORD = st.text(st.characters(codec="ascii", exclude_categories=["Cc", "Zs"], exclude_characters="#"), min_size=1, max_size=6)
+
+
+@given(
+    st.lists(st.lists(WORD, min_size=31, max_size=31), min_size=1, max_size=6),
+    st.booleans(),
+    st.lists(st.text("# ab", max_size=6).map("#".__add__), max_size=4),
+)
+@settings(deadline=None, max_examples=50)
+def test_rows_are_read_back_whatever_the_header_looks_like(rows, keeps_sign, comments):
+    rows = [["clash_x_nir_1", *row[1:]] for row in rows]
+    lines = [*comments, ("# " if keeps_sign else "") + "  ".join(NAMES), "", *("  ".join(row) for row in rows)]
+    table = molino2017.parse_mast(lines, "x")
+    assert [list(row) for row in table.as_array().tolist()] == rows and table.colnames == NAMES
+
+
+@given(st.lists(st.text(max_size=60), max_size=8))
+@settings(deadline=None)
+def test_noise_is_refused_with_our_own_error(lines):
+    with pytest.raises(CatalogueError):
+        molino2017.parse_mast(lines, "x")

@@ -48,7 +48,7 @@ def make(simulated=False):
         {
             "object_id": ids[::-1],
             "status": status[::-1],
-            "in_training": [True if i == 6 else False for i in range(n)],
+            "in_training": [i == 6 for i in range(n)],
             "fold": [0] * n,
             "p_smooth": MaskedColumn(p, mask=masked_rows)[::-1],
             "p_smooth_std": MaskedColumn(np.full(n, 0.01), mask=masked_rows)[::-1],

@@ -138,9 +138,47 @@ def test_wide_table_has_a_row_a_galaxy_and_each_value_in_its_place(parts):
     assert list(wide["n_predicted"]) == [2, 1, 2, 0, 0]
     assert list(wide["in_training"]) == [True, False, False, False, False]
     assert wide["p_smooth_f160w"].info.description.endswith("[F160W]")
+    assert "p_smooth" not in wide.colnames
 
 
-def test_a_galaxy_twice_in_a_filter_has_no_place_in_a_wide_table(parts):
-    parts["objects"]["galaxy_id"][:] = "macs2129_656"
-    with pytest.raises(SampleError, match="macs2129_656 has 4 rows in filter F160W"):
-        widen(assemble(**parts))
+def test_a_galaxy_twice_in_a_filter_has_two_rows(parts):
+    parts["objects"]["galaxy_id"][2] = "macs2129_656"
+    wide = widen(assemble(**parts))
+    twice = wide[wide["galaxy_id"] == "macs2129_656"]
+    assert list(twice["occurrence"]) == [1, 2]
+    assert list(twice["p_smooth_f160w"]) == [0.7, 0.2]
+    assert wide["n_filters"].sum() == 8
+    assert (
+        "occurrence"
+        not in widen(
+            assemble(**{**parts, "objects": parts["objects"][:2], "ledger": parts["ledger"][-3:-1], "predictions": parts["predictions"][-2:], "scalars": None})
+        ).colnames
+    )
+
+
+def test_an_invalid_ucd_is_not_published(parts):
+    parts["objects"]["phot_flag"].info.meta = {"ucd": "phys.distance"}
+    table = assemble(**parts)
+    assert table["phot_flag"].info.meta["ucd"] == "meta.note"
+
+
+def test_all_our_own_ucds_are_valid():
+    from astropy.io.votable.ucd import check_ucd
+
+    from tuningfork.publishing.columns import COMMON, target_specs
+
+    for task in ("fractions", "classes", "regression"):
+        for name, spec in (COMMON | target_specs(["p_smooth"], task)).items():
+            assert check_ucd(spec.ucd, check_controlled_vocabulary=True, has_colon=False), (name, spec.ucd)
+
+
+def test_a_regression_inherits_unit_and_meaning_of_its_label(parts):
+    objects = parts["objects"]["object_id", "galaxy_id", "split", "ra", "dec"]
+    objects["size"] = np.linspace(1, 2, len(objects))
+    objects["size"].unit = "arcsec"
+    objects["size"].info.description = "Half-light radius"
+    predictions = parts["predictions"]["object_id", "in_training"]
+    predictions["size"] = np.linspace(1, 2, len(objects))
+    table = assemble(objects, parts["ledger"], predictions, targets=["size"], task="regression")
+    assert (str(table["size"].unit), table["size"].info.description) == ("arcsec", "Predicted: Half-light radius")
+    assert str(table["size_std"].unit) == "arcsec"

@@ -180,5 +180,5 @@ def test_csv_is_plain(table, tmp_path):
 
 
 def test_unknown_suffix(table, tmp_path):
-    with pytest.raises(TuningforkError, match="unknown format '.xls'"):
+    with pytest.raises(TuningforkError, match=r"unknown format '\.xls'"):
         formats.write(table, tmp_path / "t.xls")

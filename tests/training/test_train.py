@@ -6,16 +6,22 @@ import json
 import numpy as np
 import pytest
 import torch
-from toy_sample import LEARNER, NETWORK, RECIPE, TARGETS, make_objects, make_store
+from toy_sample import NETWORK, RECIPE, TARGETS, make_objects, make_store, toy_learner
 
 from tuningfork.errors import ModelError
 from tuningfork.files import sha256_of
-from tuningfork.networks.registry import build
+from tuningfork.networks import registry
 from tuningfork.networks.weights import read_weights
 from tuningfork.training.arrays import ArrayStamps
 from tuningfork.training.fit import epoch_order
 from tuningfork.training.loop import train
 from tuningfork.training.recipe import make_recipe
+
+
+@pytest.fixture
+def learner(monkeypatch):
+    monkeypatch.setitem(registry._BUILDERS, "toy-learner", toy_learner)
+    return {"name": "toy-learner"}
 
 
 def fit(folder, stamps, objects, recipe=None, **kwargs):
@@ -40,24 +46,24 @@ def test_a_model_folder_is_complete(tmp_path):
     assert result.best_validation_loss == min(losses) == about["training"]["best_validation_loss"] and result.best_epoch == 1 + int(np.argmin(losses))
 
 
-def test_it_learns_the_training_set_by_heart(tmp_path):
+def test_it_learns_the_training_set_by_heart(tmp_path, learner):
     shard, objects = make_objects(24)
     stamps = ArrayStamps(shard.object_id, shard.pixels, shard.status, shard.scalars)
-    result = fit(tmp_path, stamps, objects, {"epochs": 60, "augmentation": {}, "batch_size": 8}, network=LEARNER)
+    result = fit(tmp_path, stamps, objects, {"epochs": 60, "augmentation": {}, "batch_size": 8}, network=learner)
     y = np.stack([objects[name] for name in TARGETS], axis=1)[objects["split"] == "train"]
     baseline = np.sqrt(((y - y.mean(axis=0)) ** 2).mean(axis=1)).mean()
     assert result.history[-1]["train_loss"] < 0.4 * baseline
 
 
-def test_shuffled_labels_teach_nothing_and_true_ones_do(tmp_path):
+def test_shuffled_labels_teach_nothing_and_true_ones_do(tmp_path, learner):
     shard, objects = make_objects(150)
     stamps = ArrayStamps(shard.object_id, shard.pixels, shard.status, shard.scalars)
     y = np.stack([objects[name] for name in TARGETS], axis=1)
     train_rows, rest = (objects["split"] == side for side in ("train", "validation"))
     baseline = np.sqrt(((y[rest] - y[train_rows].mean(axis=0)) ** 2).mean(axis=1)).mean()
     recipe = {"epochs": 12, "batch_size": 10}
-    true = fit(tmp_path / "true", stamps, objects, recipe, network=LEARNER).best_validation_loss
-    shuffled = fit(tmp_path / "shuffled", stamps, objects, {**recipe, "label_shuffle": True}, network=LEARNER).best_validation_loss
+    true = fit(tmp_path / "true", stamps, objects, recipe, network=learner).best_validation_loss
+    shuffled = fit(tmp_path / "shuffled", stamps, objects, {**recipe, "label_shuffle": True}, network=learner).best_validation_loss
     assert true < 0.6 * baseline
     assert shuffled > 0.93 * baseline
 
@@ -180,7 +186,7 @@ def test_draws_of_an_epoch():
 def test_learning_rates_of_named_parts():
     from tuningfork.training.optimisers import make_optimizer, set_step
 
-    network = build("deep-clash", in_channels=1, n_outputs=3, image_size=48, seed=1, width=0.05)
+    network = registry.build("deep-clash", in_channels=1, n_outputs=3, image_size=48, seed=1, width=0.05)
     groups = {"stem": {"learning_rate_factor": 0.01}, "stem.2": {"learning_rate_factor": 0.1, "weight_decay": 0.26}}
     recipe = make_recipe({"optimizer": {"name": "sgd", "learning_rate": 0.1, "weight_decay": 0.5, "decay_biases": False, "groups": groups}})
     optimizer = make_optimizer(network, recipe)

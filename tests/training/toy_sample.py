@@ -5,12 +5,10 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from tuningfork.networks.registry import register
 from tuningfork.stamps.store import StampSet, StampShard, write_shard
 
 TARGETS = ("p_small", "p_middle", "p_large")
 NETWORK = {"name": "deep-clash", "options": {"width": 0.05}}
-LEARNER = {"name": "toy-learner"}
 SIDE = 48
 RECIPE = {
     "loss": "per_sample_rmse",
@@ -51,7 +49,6 @@ def make_store(folder: Path, n: int = 48, seed: int = 0) -> tuple[StampSet, dict
     return StampSet(paths), objects
 
 
-@register("toy-learner")
 def toy_learner(*, in_channels: int, n_outputs: int, image_size: int) -> nn.Module:
     """A network without dropout or batch normalisation, which learns in seconds."""
     layers = [nn.AvgPool2d(2), nn.Conv2d(in_channels, 8, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]

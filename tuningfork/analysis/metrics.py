@@ -174,6 +174,7 @@ def calibration_error(predicted: np.ndarray, observed: np.ndarray, bins: int = 1
     """Expected calibration error: mean over classes of sum_bins (n_bin / N) |mean predicted - mean observed|.
 
     (N, K) arrays. The observed may be vote fractions: the bin mean of fractions estimates the same frequency as that of single votes.
+    Noise never cancels in a sum of absolute values: few rows bias the value upwards, and resamples of them more, so its interval lies high.
     """
     predicted, observed = _pair(predicted, observed, 2)
     n, k = predicted.shape

@@ -125,8 +125,11 @@ def _floor(rows: Rows, chosen: np.ndarray, group: np.ndarray, settings: Settings
     elif settings.assumed_votes is not None:
         votes = settings.assumed_votes
     if votes is not None:
+        ticks = _ticks_a_vote(rows, chosen, settings)
         for source, fractions in (("predictions", rows.predicted[chosen]), ("labels", rows.observed[chosen])):
-            estimates[f"votes_{source}"] = floor.floor_from_votes(fractions, votes, group, model=settings.vote_model, probabilities=source, **common)
+            estimates[f"votes_{source}"] = floor.floor_from_votes(
+                np.clip(fractions * ticks, 0, 1), votes, group, model=settings.vote_model, probabilities=source, **common
+            )
     if "galaxy_id" in rows.objects:
         parts = [np.asarray(rows.objects[name]).astype(str) for name in ("galaxy_id", "band") if name in rows.objects]
         keys = parts[0] if len(parts) == 1 else np.char.add(np.char.add(parts[0], "\x1f"), parts[1])
@@ -134,6 +137,15 @@ def _floor(rows: Rows, chosen: np.ndarray, group: np.ndarray, settings: Settings
         if repeats:
             estimates["repeats"] = repeats
     return estimates
+
+
+def _ticks_a_vote(rows: Rows, chosen: np.ndarray, settings: Settings) -> np.ndarray:
+    """Boxes ticked by a classifier of each row (M, 1), from the raw fractions ``f_<class>`` where several may be ticked; 1 where they are not known."""
+    raw = [f"f_{target.removeprefix('p_')}" for target in settings.targets]
+    if settings.vote_model != "binomial" or not all(name in rows.objects for name in raw):
+        return np.ones((int(chosen.sum()), 1))
+    total = np.sum([np.asarray(rows.objects[name], float)[chosen] for name in raw], axis=0)
+    return np.where(np.isfinite(total) & (total > 0), total, 1.0)[:, None]
 
 
 def _names_of(rows: Rows, name: str) -> np.ndarray | None:

@@ -115,12 +115,12 @@ def find_optional(table: Table, names: str | Sequence[str]) -> str | None:
     return None
 
 
-def strings(column: Column) -> np.ndarray:
+def strings(column: Column | np.ndarray) -> np.ndarray:
     """A column as an array of stripped strings; masked values are ''."""
-    mask = np.ma.getmaskarray(np.ma.asarray(column)) if hasattr(column, "mask") else np.zeros(len(column), bool)
-    values = np.asarray(column.data.data if hasattr(column, "mask") else column)
-    text = [v.decode() if isinstance(v, bytes) else str(v) for v in values.tolist()]
-    return np.array(["" if m else t.strip() for t, m in zip(text, mask, strict=True)], dtype=str) if len(text) else np.array([], dtype="U1")
+    data = np.ma.asarray(column.data if isinstance(column, Column) else column)
+    mask = np.ma.getmaskarray(data)
+    text = [v.decode() if isinstance(v, bytes) else str(v) for v in np.ma.getdata(data).tolist()]
+    return np.array(["" if m else t.strip() for t, m in zip(text, mask.tolist(), strict=True)], dtype=str) if text else np.array([], dtype="U1")
 
 
 def floats(column: Column, where: str, missing: Iterable[float] = ()) -> np.ma.MaskedArray:
@@ -131,7 +131,7 @@ def floats(column: Column, where: str, missing: Iterable[float] = ()) -> np.ma.M
     CatalogueError
         A value is neither blank nor a number.
     """
-    data = np.ma.asarray(column.data if hasattr(column, "data") else column)
+    data = np.ma.asarray(column.data if isinstance(column, Column) else column)
     mask = np.ma.getmaskarray(data).copy()
     raw = np.ma.getdata(data)
     if raw.dtype.kind in "OUS":

@@ -1,19 +1,20 @@
 """Molino et al. (2017): photometry and shapes of galaxies in the 25 CLASH clusters, from VizieR or from the team's text files on MAST.
 
-Both sources end in the same columns (`SOURCES` pairs their spellings). VizieR has one table a cluster and blanks where the text files hold
+Both sources end in the same columns (`molino_columns` pairs their spellings). VizieR has one table a cluster and blanks where the text files hold
 99 (not detected: the error column then holds the limit) or -99 (unknown). Two columns labelled as the BCG's position in degrees hold pixels.
 """
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from astropy.table import MaskedColumn, Table, vstack
 
 from tuningfork import tables
 from tuningfork.catalogues import columns as common
+from tuningfork.catalogues.molino_columns import MAST_ALIASES, SOURCES, TEXT
 from tuningfork.errors import CatalogueError
 
 CATALOGUE = "J/MNRAS/470/95"
@@ -51,58 +52,6 @@ CLUSTERS = (
 _NOT_DETECTED, _UNKNOWN = 99.0, -99.0
 _LIMIT_RANGE = (10.0, 40.0)  # an error column holds a magnitude limit only within these; magnitude errors of faint detections reach thousands
 
-
-class Source(NamedTuple):
-    """One published quantity: its spelling on MAST and on VizieR, unit, UCD and meaning."""
-
-    mast: str
-    vizier: str
-    unit: str | None
-    ucd: str
-    description: str
-
-
-SOURCES: dict[str, Source] = {
-    "catalogue_id": Source("CLASHID", "CLASHID", *common.COLUMNS["catalogue_id"]),
-    "ra": Source("RA", "RAJ2000", *common.COLUMNS["ra"]),
-    "dec": Source("Dec", "DEJ2000", *common.COLUMNS["dec"]),
-    "x_pix": Source("x", "Xpos", *common.COLUMNS["x_pix"]),
-    "y_pix": Source("y", "Ypos", *common.COLUMNS["y_pix"]),
-    "area": Source("area", "Area", "pix2", "phys.angArea", "Isophotal area"),
-    "fwhm": Source("fwhm", "FWHM", "pix", "phys.angSize;src", "Full width at half maximum on the detection image (published as arcsec; the values are pixels)"),
-    "s2n": Source("s2n", "s2n", None, "stat.snr", "Signal-to-noise ratio (FLUX_AUTO over its error)"),
-    "phot_flag": Source("photoflag", "photFlag", None, "meta.code.qual", "SExtractor flag"),
-    "nf_obs": Source("nfobs", "nfobs", None, "meta.number", "Number of filters observed"),
-    "nf_det": Source("nfdet", "nfdet", None, "meta.number", "Number of filters detected"),
-    "ps": Source("PointS", "PS", None, "src.class.starGalaxy", "0 extended, 1 point-like"),
-    "theta": Source("theta", "theta", "deg", "pos.posAng", "Position angle of the major axis, counter-clockwise from x"),
-    "a_pix": Source("a", "a", "pix", "phys.angSize.smajAxis;src", "Profile rms along the major axis"),
-    "b_pix": Source("b", "b", "pix", "phys.angSize.sminAxis;src", "Profile rms along the minor axis"),
-    "background": Source("Backg", "Backg", None, "instr.background", "Background subtracted on the detection image"),
-    "rf": Source("rf", "rf", "pix", "phys.angSize;src", "Radius of half the light"),
-    "rk": Source("rk", "rk", None, "phys.angSize;src", "Kron aperture in units of a or b"),
-    "rp": Source("rp", "rp", None, "phys.angSize;src", "SExtractor PETRO_RADIUS, in units of a"),
-    "bcg_x_pix": Source("BCG_pos_RA", "RABdeg", "pix", "pos.cartesian.x", "X of the brightest cluster galaxy on the mosaic (published as degrees)"),
-    "bcg_y_pix": Source("BCG_pos_Dec", "DEBdeg", "pix", "pos.cartesian.y", "Y of the brightest cluster galaxy on the mosaic (published as degrees)"),
-    "bcg_distance_mpc": Source("PhyDistBCG", "PDistBCG", "Mpc", "phys.distance", "Projected distance from the brightest cluster galaxy"),
-    "z_cluster": Source("clusterz", "zCluster", None, "src.redshift", "Redshift of the cluster"),
-    "zb": Source("zb_1", "zb1", None, "src.redshift.phot", "Photometric redshift, first peak"),
-    "zb_min": Source("zb_Min_1", "e_zb1", None, "src.redshift.phot;stat.min", "Lower limit of zb (95 %)"),
-    "zb_max": Source("zb_Max_1", "E_zb1", None, "src.redshift.phot;stat.max", "Upper limit of zb (95 %)"),
-    "tb": Source("Tb_1", "Tb1", None, "src.spType", "Most likely spectral type"),
-    "odds": Source("Odds_1", "Odds1", None, "stat.probability", "P(z) within 2 x 0.03 (1 + zb) of zb"),
-    "chi2": Source("Chi2", "Chi2", None, "stat.fit.chi2", "Poorness of the photometric-redshift fit"),
-    "mag_abs_b": Source("MB_sDSS", "BMAG", "mag", "phot.mag;phys.magAbs;em.opt.B", "Absolute B magnitude (AB)"),
-    "log_mass": Source("Stell_Mass", "logM*", "dex(solMass)", "phys.mass", "log10 of the stellar mass"),
-    "mag_mass_f814w_delensed": Source("F814W_ACS_MASS_LensCor", "F814W", "mag", "phot.mag;em.opt.I", "F814W moderated magnitude, delensed (a model)"),
-    "mag_abs_b_delensed": Source("MB_sDSS_LensCor", "BMAGLC", "mag", "phot.mag;phys.magAbs;em.opt.B", "Absolute B magnitude, delensed (a model)"),
-    "log_mass_delensed": Source("Stell_Mass_LensCor", "logM*LC", "dex(solMass)", "phys.mass", "log10 of the stellar mass, delensed (a model)"),
-    "zspec": Source("SpeczValue", "zsp", None, "src.redshift", "Spectroscopic redshift"),
-    "zspec_ref": Source("SpeczRefer", "r_zsp", None, "meta.ref", "Reference of zspec"),
-    "zspec_quality": Source("SpeczQual", "q_zsp", None, "meta.code.qual", "0 secure, 1 likely, 2 unsure"),
-}
-_TEXT = ("catalogue_id", "zspec_ref")
-_MAST_ALIASES = {"MB_sDSS": ("MB",), "MB_sDSS_LensCor": ("MB_LensCor",), "PointS": ("PointSource",)}
 
 COLUMNS: dict[str, common.Info] = {
     **{name: common.COLUMNS[name] for name in common.STANDARD},
@@ -182,8 +131,9 @@ def standardise(
     if not petrosian_factor > 0:
         raise CatalogueError(f"petrosian_factor is {petrosian_factor}; it must be above 0")
     mast = "RAJ2000" not in raw.colnames
-    names = {key: common.find(raw, (s.mast, *_MAST_ALIASES.get(s.mast, ())) if mast else s.vizier, where) for key, s in SOURCES.items()}
-    values = {key: common.floats(raw[name], where, missing=(_UNKNOWN,)) for key, name in names.items() if key not in _TEXT}
+    names = {key: common.find(raw, (s.mast, *MAST_ALIASES.get(s.mast, ())) if mast else s.vizier, where) for key, s in SOURCES.items()}
+    sentinels = {key: (_UNKNOWN, _NOT_DETECTED) if key.startswith("mag_") else (_UNKNOWN,) for key in names}
+    values = {key: common.floats(raw[name], where, missing=sentinels[key]) for key, name in names.items() if key not in TEXT}
     catalogue_id = common.strings(raw[names["catalogue_id"]])
     field, galaxy_id = split_clash_id(catalogue_id, where)
 
@@ -203,10 +153,11 @@ def standardise(
             for key, value in zip(common.magnitude_columns(band, mass), _photometry(raw, magnitude, error, where), strict=True):
                 table[key] = common.masked_column(value)
     for key in SOURCES:
-        if key not in table.colnames and key not in _TEXT:
+        if key not in table.colnames and key not in TEXT:
             table[key] = common.masked_column(values[key])
     reference = common.strings(raw[names["zspec_ref"]])
-    table["zspec_ref"] = MaskedColumn(reference, mask=np.isin(reference, ["", "None", "-99", "-99.000"]))
+    unknown = np.isin(reference, ["", "None", "-99", "-99.000"])
+    table["zspec_ref"] = MaskedColumn(np.where(unknown, "", reference), mask=unknown)
     for column in raw.colnames:
         if column not in used and common.snake(column) not in table.colnames and column.lower() != "recno":
             table[common.snake(column)] = raw[column]
@@ -271,7 +222,7 @@ def fetch(
             where = mast.molino_path(cluster)
             fetched = transport.fetch("mast", where, check=_check_text)
             raw = read_mast(fetched.path)
-            raw.meta["origin"] = _origin_of(fetched)
+            raw.meta["origin"] = {"table": where, **_origin_of(fetched)}
         parts.append(standardise(raw, where, petrosian_factor, petrosian_floor, pixel_scale_arcsec))
     origins = [part.meta.pop("origin") for part in parts]
     table = vstack(parts, join_type="outer", metadata_conflicts="silent")
@@ -313,7 +264,8 @@ def _check_text(path: Path) -> None:
 
 
 def _origin_of(fetched: Any) -> dict[str, object]:
-    """What the transport recorded beside the file; everything that is not of the live realm is simulated."""
+    """What the transport recorded beside the file. Whatever is not of the live realm is simulated, and its address (a free port) no fact."""
     sidecar = fetched.sidecar
-    facts = {key: sidecar[key] for key in ("url", "retrieved", "sha256") if key in sidecar}
-    return {"archive": "mast", "simulated": bool(sidecar.get("simulated", sidecar.get("realm", "live") != "live")), **facts}
+    simulated = sidecar.get("realm", "live") != "live"
+    facts = {key: sidecar[key] for key in ("url", "retrieved", "sha256", "bytes") if key in sidecar and not (simulated and key == "url")}
+    return {"archive": "mast", "simulated": simulated, **facts}

@@ -11,7 +11,7 @@ from tuningfork.inference.predict import Predictions
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["compose", "held_out_of", "prediction_table"]
+__all__ = ["compose", "held_out_of", "prediction_table", "target_columns"]
 
 SEEN = ("train", "validation")
 """Sides of the split that a network has seen: it was fitted to one and chosen by the other."""
@@ -118,6 +118,28 @@ def prediction_table(
     meta
         The table's metadata (JSON-able): model, sample, origin.
     """
+    from tuningfork.tables import describe
+
+    table = target_columns(columns, targets, task, meta, units)
+    describe(
+        table,
+        {
+            "split": (None, "meta.code.class", "side of the split in the training of the main network"),
+            "fold": (None, "meta.id", "fold network that the prediction comes from; -1: the main network"),
+            "in_training": (None, "meta.code", "the main network was trained on this object"),
+        },
+    )
+    return table
+
+
+def target_columns(
+    columns: Mapping[str, np.ndarray],
+    targets: Sequence[str],
+    task: str,
+    meta: Mapping[str, Any] | None = None,
+    units: Mapping[str, str] | None = None,
+) -> "Table":
+    """Any columns as an astropy table, NaN masked, those of the targets described; parameters as in `prediction_table`."""
     from astropy.table import MaskedColumn, Table
 
     from tuningfork.tables import describe
@@ -128,11 +150,10 @@ def prediction_table(
     ucd = "stat.value" if task == "regression" else "stat.probability"
     what = "value" if task == "regression" else "probability"
     text: dict[str, tuple[str | None, str, str]] = {
-        "object_id": (None, "meta.id;meta.main", "object (galaxy and band)"),
+        "object_id": (None, "meta.id;meta.main", "the object that the row is about"),
         "status": (None, "meta.code.status", "status of the stamp; only ok and partial have a prediction"),
-        "split": (None, "meta.code.class", "side of the split in the training of the main network"),
-        "fold": (None, "meta.id", "fold network that the prediction comes from; -1: the main network"),
-        "in_training": (None, "meta.code", "the main network was trained on this object"),
+        "reason": (None, "meta.note", "why there is no prediction"),
+        "file": (None, "meta.id;meta.file", "the picture, below the folder that was predicted"),
     }
     for target in targets:
         unit = (units or {}).get(target)

@@ -133,6 +133,10 @@ def _check_shape(model: Model, stamps: Stamps) -> None:
         have = "x".join(map(str, stamps.shape))
         raise ModelError(f"model {model.name!r} takes stamps of {'x'.join(map(str, wanted))} (channels, height, width); these are {have}")
 
+    trained_on = model.info.get("pixel_type", str(stamps.dtype))
+    if trained_on != str(stamps.dtype):
+        raise ModelError(f"model {model.name!r} was trained on {trained_on} pixels, these are {stamps.dtype}: pictures and FITS images are not on one scale")
+
 
 def _fail(status: np.ndarray, where: np.ndarray, ids: np.ndarray, why: str) -> None:
     if len(where):

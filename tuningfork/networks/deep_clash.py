@@ -82,6 +82,9 @@ class DeepClash(ImageNetwork):
         Keep the slip of the published third block (its 3x3 tower twice, no 5x5 tower): 5,154,765 trainable parameters instead of 5,124,237.
     width : float
         Multiplies every channel count and the two dense layers.
+    batch_norm_momentum : float
+        Weight of the newest batch in the running statistics: 0.01 is Keras's .99, as published. A training of a few hundred steps needs more,
+        or its validation is done with statistics of weights long gone.
 
     Raises
     ------
@@ -91,7 +94,16 @@ class DeepClash(ImageNetwork):
 
     head_names: ClassVar[tuple[str, ...]] = ("output.",)
 
-    def __init__(self, *, in_channels: int = 1, n_outputs: int = 5, image_size: int = 80, as_published: bool = False, width: float = 1.0) -> None:
+    def __init__(
+        self,
+        *,
+        in_channels: int = 1,
+        n_outputs: int = 5,
+        image_size: int = 80,
+        as_published: bool = False,
+        width: float = 1.0,
+        batch_norm_momentum: float = 0.01,
+    ) -> None:
         super().__init__(NAME, in_channels=in_channels, n_outputs=n_outputs, image_size=image_size, smallest=SMALLEST)
         check_width(NAME, width)
         first, second, summary, dense = (scaled(n, width) for n in (64, 128, 256, 1024))
@@ -122,6 +134,9 @@ class DeepClash(ImageNetwork):
         )
         self.output = nn.Linear(dense, n_outputs)
         keras_init(self)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = batch_norm_momentum
 
     def forward_features(self, images: Tensor) -> Tensor:
         """Images (N, 1, 80, 80) to the maps of the sixth block (N, 528, 4, 4)."""
@@ -136,6 +151,10 @@ class DeepClash(ImageNetwork):
 
 
 @register("deep-clash")
-def deep_clash(*, in_channels: int, n_outputs: int, image_size: int, as_published: bool = False, width: float = 1.0) -> DeepClash:
+def deep_clash(
+    *, in_channels: int, n_outputs: int, image_size: int, as_published: bool = False, width: float = 1.0, batch_norm_momentum: float = 0.01
+) -> DeepClash:
     """Build the network of Perez-Carrasco et al. 2019; see `DeepClash`."""
-    return DeepClash(in_channels=in_channels, n_outputs=n_outputs, image_size=image_size, as_published=as_published, width=width)
+    return DeepClash(
+        in_channels=in_channels, n_outputs=n_outputs, image_size=image_size, as_published=as_published, width=width, batch_norm_momentum=batch_norm_momentum
+    )

@@ -21,7 +21,7 @@ USABLE = ("ok", "partial")
 SIMULATED_MARK = "SIM-"
 FILTER_ALIASES = {"F850LP": "F850W"}
 _PER_BAND = re.compile(r"mag(_mass)?(_err|_limit)?_(?P<band>f\d{3}[a-z]{1,2})$")
-_INTERNAL = {"band", "labelled", "shard", "group_id", "reason"}
+_INTERNAL = {"band", "labelled", "label_reason", "shard", "group_id", "fold_group", "side", "reason", "exclude_reason", "exclude_status", "given_split"}
 
 
 def assemble(
@@ -35,6 +35,7 @@ def assemble(
     names: Mapping[str, str] | None = None,
     described: Mapping[str, tuple[str | None, str, str]] | None = None,
     meta: Mapping[str, object] | None = None,
+    simulated: bool = False,
 ) -> Table:
     """The long table: a row for each row of the ledger, selected objects first and in their own order.
 
@@ -53,9 +54,11 @@ def assemble(
     names : mapping, optional
         New names of columns, e.g. ``{"catalogue_id": "clashid", "field": "cluster"}``.
     described : mapping, optional
-        (unit, UCD, description) of targets.
+        (unit, UCD, description) of targets; of a regression, the label's own unit and meaning otherwise.
     meta : mapping, optional
         Facts for the metadata of the table; JSON-able.
+    simulated : bool
+        The rows come from a simulated sky; the origin of `objects` may say so as well.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def assemble(
     extra = in_ledger[~np.isin(in_ledger, selected)]
     object_id = np.concatenate([selected, extra]).astype(str)
     n = len(object_id)
-    simulated = is_simulated(objects)
+    simulated = is_simulated(objects, simulated)
     from_objects = Join(objects, np.arange(len(selected)), n)
     from_ledger = Join(ledger, match(object_id, in_ledger, "the ledger"), n)
     from_predictions = Join(predictions, match(object_id, ids_of(predictions, "the predictions"), "the predictions"), n)
@@ -104,7 +107,7 @@ def assemble(
     values["flag"] = np.ma.asarray(flags_of(values, objects, from_objects, usable, predicted, len(selected), training_ranges(values)))
     values["origin"] = np.ma.asarray(np.full(n, "simulated" if simulated else "archive"))
 
-    specs = COMMON | columns.target_specs(targets, task, described)
+    specs = COMMON | columns.target_specs(targets, task, {**_described(objects, predictions, targets, task), **(described or {})})
     table = Table(meta={"simulated": simulated, "frame": "ICRS", "flag_bits": documentation(), "targets": targets, "task": task, **(meta or {})})
     order = ["object_id", "galaxy_id", "catalogue_id", "field", "filter", "ra", "dec", "mag", "mag_err", "mag_limit", "petrosian_radius_arcsec", "stamp_arcsec"]
     order += [*targets, *(f"{t}_std" for t in targets), "snr", "zoom", "n_neighbours", "flag", "status", "in_training", "split"]
@@ -123,10 +126,15 @@ def assemble(
     return table
 
 
-def is_simulated(objects: Table) -> bool:
-    """Whether the origin of the objects says simulated; simulated ids without that mark are an error."""
-    origins = objects.meta.get("origin", {})
-    simulated = any(bool(o.get("simulated", False)) for o in (origins if isinstance(origins, list) else [origins]))
+def origins_of(table: Table) -> list[dict[str, Any]]:
+    """The origins in a table's metadata, as a list."""
+    found = table.meta.get("origin", [])
+    return [dict(o) for o in (found if isinstance(found, list) else [found])]
+
+
+def is_simulated(objects: Table, claimed: bool = False) -> bool:
+    """Whether the configuration (`claimed`) or the origin of the objects says simulated; simulated ids without that mark are an error."""
+    simulated = claimed or any(bool(o.get("simulated", False)) for o in origins_of(objects))
     ids = np.asarray(objects["object_id"]).astype(str)
     marked = np.char.find(ids, SIMULATED_MARK) >= 0
     if marked.any() and not simulated:
@@ -140,6 +148,18 @@ def check_complete(table: Table, object_ids: Iterable[str]) -> None:
     if not np.array_equal(expected, found):
         lost, new = np.setdiff1d(expected, found), np.setdiff1d(found, expected)
         raise SampleError(f"catalogue of {len(found)} rows for {len(expected)} objects; lost {lost[:3].tolist()}, invented {new[:3].tolist()}")
+
+
+def _described(objects: Table, predictions: Table, targets: list[str], task: str) -> dict[str, tuple[str | None, str, str]]:
+    """Unit, UCD and description of regressed targets, from the label's column in the objects or the predicted column."""
+    result: dict[str, tuple[str | None, str, str]] = {}
+    for target in targets if task == "regression" else ():
+        label = columns.spec_of(objects[target]) if target in objects.colnames and objects[target].info.description else None
+        unit = (label.unit if label else None) or (columns.spec_of(predictions[target]).unit if target in predictions.colnames else None)
+        if label or unit:
+            ucd = label.ucd if label and label.ucd != "meta.note" else "stat.value;meta.modelled"
+            result[target] = (unit, ucd, f"Predicted: {label.description}" if label else f"Predicted {target}")
+    return result
 
 
 def _own_limit(join: Join, n: int) -> np.ma.MaskedArray:

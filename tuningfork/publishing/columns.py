@@ -3,11 +3,16 @@
 Decimals are part of the product: every format holds the same rounded numbers, so that all of them can be compared for equality.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+from astropy.io.votable.ucd import check_ucd
 from astropy.table import Column, MaskedColumn, Table
+from astropy.units import Unit
+
+log = logging.getLogger(__name__)
 
 
 class Spec(NamedTuple):
@@ -84,12 +89,16 @@ def masked(table: Table, name: str) -> np.ma.MaskedArray:
 
 
 def spec_of(column: Column, fallback: Spec | None = None) -> Spec:
-    """What a table's column says about itself, completed by `fallback`."""
+    """What a table's column says about itself, completed by `fallback`; a UCD that the standard does not know is not passed on."""
     meta = column.info.meta or {}
+    ucd = meta.get("ucd", "")
+    if ucd and not check_ucd(ucd, check_controlled_vocabulary=True):
+        log.warning("column %s: %r is no valid UCD1+ and is left out", column.info.name, ucd)
+        ucd = ""
     unit = str(column.unit) if column.unit is not None else fallback.unit if fallback else None
     return Spec(
         unit or None,
-        meta.get("ucd") or (fallback.ucd if fallback else "meta.note"),
+        ucd or (fallback.ucd if fallback else "meta.note"),
         column.info.description or (fallback.description if fallback else f"{column.info.name}, as in the input table"),
         fallback.decimals if fallback else None,
     )
@@ -119,6 +128,27 @@ def add(table: Table, name: str, values: np.ndarray | np.ma.MaskedArray, spec: S
         table[name].unit = spec.unit
     table[name].info.description = spec.description
     table[name].info.meta = {"ucd": spec.ucd, **({"decimals": spec.decimals} if spec.decimals is not None else {})}
+
+
+def standard_unit(column: Column, form: str) -> str | None:
+    """The unit of a column in the standard `form` (``vounit``, ``fits``, ``cds``); None where it has none or the standard cannot say it.
+
+    Logarithmic units (``dex(solMass)``) have no place in VOUnit and FITS; `description_with_unit` then says them in words.
+    """
+    if column.unit is None or not str(column.unit):
+        return None
+    try:
+        return str(Unit(str(column.unit)).to_string(form))
+    except ValueError:
+        return None
+
+
+def description_with_unit(column: Column, form: str) -> str:
+    """The description, with the unit in words where the standard `form` cannot hold it."""
+    text = column.info.description or ""
+    if column.unit is not None and str(column.unit) and standard_unit(column, form) is None:
+        return f"{text} (unit: {column.unit})".strip()
+    return text
 
 
 def printable(text: str) -> str:

@@ -11,7 +11,7 @@ from astropy.table import Table
 from tuningfork import tables
 from tuningfork.errors import TuningforkError
 from tuningfork.files import atomic_path
-from tuningfork.publishing.columns import masked
+from tuningfork.publishing.columns import description_with_unit, masked, standard_unit
 from tuningfork.publishing.votable import NULL_INTEGER, write_votable
 
 SUFFIXES = (".csv", ".parquet", ".fits", ".vot")
@@ -77,7 +77,7 @@ def write_fits(table: Table, path: str | os.PathLike[str], description: str = ""
     for name in table.colnames:
         column = masked(table, name)
         mask, values = np.ma.getmaskarray(column), column.data
-        unit = str(table[name].unit) if table[name].unit is not None else None
+        unit = standard_unit(table[name], "fits")
         if values.dtype.kind == "b":
             definitions.append(fits.Column(name, "L", array=values))
         elif values.dtype.kind in "iu":
@@ -92,7 +92,7 @@ def write_fits(table: Table, path: str | os.PathLike[str], description: str = ""
     for index, name in enumerate(table.colnames, start=1):
         info = table[name].info
         hdu.header[f"TUCD{index}"] = ((info.meta or {}).get("ucd", ""), "UCD")
-        hdu.header[f"TCOMM{index}"] = _ascii(info.description or "")
+        hdu.header[f"TCOMM{index}"] = _ascii(description_with_unit(table[name], "fits"))
     hdu.header["EXTNAME"] = _ascii(Path(path).stem)
     hdu.header["RADESYS"] = ("ICRS", "frame of ra and dec")
     hdu.header["SIMULATE"] = (bool(table.meta.get("simulated", False)), "T: rows of a simulated sky, not data")

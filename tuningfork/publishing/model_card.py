@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tuningfork.publishing import numbers
+from tuningfork.publishing import wording
 
 _TASKS = {
     "fractions": "predicts fractions of votes that sum to 1",
@@ -17,7 +17,6 @@ def model_card(
     model: Mapping[str, Any],
     metrics: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
-    comparisons: Sequence[Mapping[str, Any]] = (),
     intended_use: str = "",
     limitations: Sequence[str] = (),
 ) -> str:
@@ -28,11 +27,10 @@ def model_card(
     model : mapping
         model.json.
     metrics : mapping, optional
-        What `analysis.evaluate.evaluate` gave; without it the card says that the model was not evaluated.
+        What `analysis.evaluate.evaluate` gave, with ``comparisons`` (other model -> what `analysis.evaluate.compare` gave) where there are any;
+        without it the card says that the model was not evaluated.
     provenance : mapping, optional
         What `provenance.build` gave.
-    comparisons : sequence of mapping
-        What `analysis.evaluate.compare` gave, one for each other model.
     intended_use : str
         A sentence of the configuration; a general one otherwise.
     limitations : sequence of str
@@ -59,20 +57,19 @@ def model_card(
     lines += [f"- {training[key]} rows {words}" for key, words in (("n_train", "trained on"), ("n_validation", "for validation")) if key in training]
     for origin in (provenance or {}).get("inputs", []):
         name = origin.get("catalogue") or origin.get("url") or origin.get("archive") or "input"
-        facts = [f"{key} {origin[key]}" for key in ("doi", "bibcode", "retrieved") if origin.get(key)]
-        lines.append(f"- {name}" + (f" ({', '.join(map(str, facts))})" if facts else ""))
+        known = [f"{key} {origin[key]}" for key in ("doi", "bibcode", "retrieved") if origin.get(key)]
+        lines.append(f"- {name}" + (f" ({', '.join(known)})" if known else ""))
     lines += ["", "## Training", ""]
     parent = model.get("parent")
     lines.append(f"- started from `{parent['name']}` (weights `{parent['weights_sha256'][:12]}`)" if parent else "- started from random weights")
     facts = {"seed": "seed", "epochs_run": "epochs", "best_epoch": "best epoch", "best_validation_loss": "best validation loss"}
     lines += [f"- {words}: {training[key]}" for key, words in facts.items() if key in training]
-    lines += [
-        f"- input: {model.get('in_channels')} x {model.get('image_size')} x {model.get('image_size')} pixels, options {json.dumps(network.get('options', {}), sort_keys=True)}"
-    ]
+    options = json.dumps(network.get("options", {}), sort_keys=True)
+    lines.append(f"- input: {model.get('in_channels')} x {model.get('image_size')} x {model.get('image_size')} pixels, options {options}")
     normalisation = json.dumps(model.get("normalisation"), sort_keys=True)
     recipe = json.dumps({k: v for k, v in training.items() if k not in (*facts, "n_train", "n_validation")}, sort_keys=True)
     lines += [f"- normalisation: `{normalisation}`", f"- recipe: `{recipe}`", ""]
-    lines += ["## Results", "", *_results(metrics), *_comparisons(comparisons), "## Limitations", ""]
+    lines += ["## Results", "", *_results(metrics), *_comparisons((metrics or {}).get("comparisons", {})), "## Limitations", ""]
     lines += [f"- {text}" for text in [*_limits(model, metrics, simulated), *limitations]]
     if provenance:
         software = ", ".join(f"{name} {version}" for name, version in provenance.get("software", {}).items())
@@ -95,22 +92,24 @@ def _results(metrics: Mapping[str, Any] | None) -> list[str]:
     lines = []
     for name, section in sections.items():
         level = f"{100 * metrics['level']:g} %"
-        lines += [f"### {numbers.SECTIONS.get(name, name)}", ""]
+        lines += [f"### {wording.SECTIONS.get(name, name)}", ""]
         lines += [f"{section['n']} rows; {level} intervals from {metrics['resamples']} resamples of {section['n_groups']} groups (`{section['groups']}`).", ""]
-        headline = numbers.LABELS.get(metrics["headline"], metrics["headline"])
-        lines += _table((headline + f" ({metrics['better']} is better)", "value", "network minus this"), numbers.comparison_rows(section))
-        lines += _table(("metric", "network"), numbers.metric_rows(section, metrics["targets"], metrics["task"]))
+        headline = wording.LABELS.get(metrics["headline"], metrics["headline"])
+        lines += _table((headline + f" ({metrics['better']} is better)", "value", "network minus this"), wording.comparison_rows(section))
+        lines += _table(("metric", "network"), wording.metric_rows(section, metrics["targets"], metrics["task"]))
     return lines
 
 
-def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
+def _comparisons(comparisons: Mapping[str, Mapping[str, Any]]) -> list[str]:
     lines = []
-    for found in comparisons:
+    for found in comparisons.values():
         first, second = found["names"]
         verdict = "the interval excludes zero" if found["significant"] else "the interval includes zero: no difference shown"
+        headline = wording.LABELS.get(found["headline"], found["headline"])
+        values = ", ".join(f"`{name}` {wording.interval(found[name])}" for name in (first, second))
         lines += [
-            f"Against `{second}` on the same {found['difference']['n']} {found['split']} rows ({numbers.LABELS.get(found['headline'], found['headline'])}): "
-            f"`{first}` {numbers.interval(found[first])}, `{second}` {numbers.interval(found[second])}, paired difference {numbers.interval(found['difference'])}; {verdict}.",
+            f"Against `{second}` on the same {found['difference']['n']} {found['split']} rows ({headline}): {values}, "
+            f"paired difference {wording.interval(found['difference'])}; {verdict}.",
             "",
         ]
     return lines

@@ -1,7 +1,7 @@
 """A ReadMe as CDS asks for it, and the fixed-width file that it describes byte by byte.
 
-CDS standard: ASCII, 80 columns, "?" for columns that may be blank. The CSV has the same columns in the same order, so that the labels and
-explanations hold for it too; bytes can only be given for a file of fixed width, hence the ``.dat``.
+CDS standard: ASCII, 80 columns, "?" for columns that may be blank. Bytes can only be given for a file of fixed width, hence the ``.dat``; a CSV, which
+has the same columns in the same order, is described column by column.
 """
 
 import os
@@ -13,7 +13,7 @@ import numpy as np
 from astropy.table import Table
 
 from tuningfork.files import write_text
-from tuningfork.publishing.columns import masked
+from tuningfork.publishing.columns import description_with_unit, masked, standard_unit
 
 RULE, DOUBLE = "-" * 80, "=" * 80
 
@@ -42,9 +42,9 @@ def layout(table: Table) -> tuple[list[Field], list[list[str]]]:
                 start,
                 start + width - 1,
                 f"{kind}{width}{decimals}",
-                str(table[name].unit).replace(" ", "") if table[name].unit is not None and str(table[name].unit) else "---",
+                (standard_unit(table[name], "cds") or "---").replace(" ", ""),
                 name,
-                ("? " if kind != "A" and np.ma.getmaskarray(masked(table, name)).any() else "") + _ascii(table[name].info.description or name),
+                ("? " if kind != "A" and np.ma.getmaskarray(masked(table, name)).any() else "") + _ascii(description_with_unit(table[name], "cds") or name),
             )
         )
         cells.append([t.ljust(width) if kind == "A" else t.rjust(width) for t in texts])
@@ -98,15 +98,10 @@ def readme_text(files: Sequence[tuple[str, Table, str]], *, title: str, descript
     width = max([8, *(len(name) for name, *_ in laid)])
     lines += [f" {'FileName':<{width}}  Lrecl  Records  Explanations", RULE, f" {'ReadMe':<{width}}     80        .  This file"]
     lines += [f" {name:<{width}}  {fields[-1].end if fields else 0:>5}  {len(table):>7}  {_line(text)}" for name, table, text, fields in laid]
-    lines += [RULE, "", *_wrap("The .csv, .parquet, .fits and .vot files of the same names hold the same columns in the same order.", ""), ""]
+    lines += [RULE, ""]
     for name, _, _, fields in laid:
-        lines += [f"Byte-by-byte Description of file: {name}", RULE, "   Bytes Format Units  Label    Explanations", RULE]
-        for field in fields:
-            place = f"{field.start:>5}-{field.end:>5}" if field.end > field.start else f"{field.end:>11}"
-            head = f"{place} {field.format:<6} {field.unit:<6} {field.label} "
-            lines += _wrap(field.explanation, " " * 33, first=head)
-        lines += [RULE, ""]
-    bits = next((table.meta["flag_bits"] for _, table, _ in files if table.meta.get("flag_bits")), [])
+        lines += _columns_of(name, fields)
+    bits: list[str] = next((table.meta["flag_bits"] for _, table, _ in files if table.meta.get("flag_bits")), [])
     if bits:
         lines += ["Note on flag: the sum of", *(line for bit in bits for line in _wrap(bit, "        ", first="    ")), ""]
     for note in notes:
@@ -114,6 +109,20 @@ def readme_text(files: Sequence[tuple[str, Table, str]], *, title: str, descript
     if bibtex:
         lines += ["References (BibTeX):", *(_ascii(line) for line in bibtex.splitlines()), ""]
     return "\n".join([*lines, DOUBLE, "(End)", ""])
+
+
+def _columns_of(name: str, fields: Sequence[Field]) -> list[str]:
+    """Byte by byte for a fixed-width file; for a CSV, whose bytes have no fixed place, column by column."""
+    by_column = name.endswith(".csv")
+    label = min(26, max([5, *(len(field.label) for field in fields)]))
+    first = f"Column-by-column Description of file: {name}" if by_column else f"Byte-by-byte Description of file: {name}"
+    lines = [first, RULE, f"{'Column' if by_column else '   Bytes':<11} Format Units  {'Label':<{label}} Explanations", RULE]
+    for number, field in enumerate(fields, start=1):
+        byte = f"{field.start:>5}-{field.end:>5}" if field.end > field.start else f"{field.end:>11}"
+        place = f"{number:>11}" if by_column else byte
+        head = f"{place} {field.format:<6} {field.unit:<6} {field.label:<{label}} "
+        lines += _wrap(field.explanation, " " * (27 + label), first=head)
+    return [*lines, RULE, ""]
 
 
 def _wrap(text: str, indent: str, first: str | None = None) -> list[str]:

@@ -88,7 +88,8 @@ ENTRIES: dict[str, str] = {
     "Koekemoer2011": _article(
         "Koekemoer2011",
         "{Koekemoer}, A. M. and others",
-        "CANDELS: The Cosmic Assembly Near-infrared Deep Extragalactic Legacy Survey - The Hubble Space Telescope Observations, Imaging Data Products, and Mosaics",
+        "CANDELS: The Cosmic Assembly Near-infrared Deep Extragalactic Legacy Survey - "
+        "The Hubble Space Telescope Observations, Imaging Data Products, and Mosaics",
         "The Astrophysical Journal Supplement Series",
         2011,
         197,
@@ -198,7 +199,8 @@ def bibtex(keys: Iterable[str]) -> str:
     keys = list(keys)
     if unknown := [key for key in keys if key not in ENTRIES]:
         raise TuningforkError(f"no reference called {unknown[0]!r}; there are {', '.join(ENTRIES)}")
-    own = f"@software{{tuningfork,\n  author = {{{{The tuningfork developers}}}},\n  title = {{tuningfork}},\n  version = {{{metadata.version('tuningfork')}}}\n}}"
+    version = metadata.version("tuningfork")
+    own = f"@software{{tuningfork,\n  author = {{{{The tuningfork developers}}}},\n  title = {{tuningfork}},\n  version = {{{version}}}\n}}"
     return "\n\n".join([*(ENTRIES[key] for key in keys), own]) + "\n"
 
 

@@ -4,77 +4,115 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from tuningfork.publishing import numbers
+import numpy as np
+from astropy.table import Table
+
+from tuningfork.publishing import wording
+from tuningfork.publishing.flags import MEANINGS, Flag
 
 STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:1.5rem auto;max-width:60rem;padding:0 1rem;color:#1b1f24;background:#fff}
 h1{font-size:1.35rem}h2{font-size:1.1rem;margin-top:2rem}
 table{border-collapse:collapse;margin:.6rem 0 1.2rem;width:100%}
 th,td{text-align:left;padding:.3rem .7rem;border-bottom:1px solid #d8dee4;vertical-align:top}
-th{border-bottom:2px solid #57606a}td+td,th+th{font-variant-numeric:tabular-nums;white-space:nowrap}
+th{border-bottom:2px solid #57606a}td{font-variant-numeric:tabular-nums}
 tr.network td{font-weight:600;background:#eef4fb}p.note{color:#57606a}
+.scroll{overflow-x:auto}.scroll table{width:auto}
 p.simulated{border:2px solid #b35900;background:#fff4e5;padding:.5rem .8rem;font-weight:600}
 """
 
 
-def metrics_page(reports: Mapping[str, Mapping[str, Any]], comparisons: Sequence[Mapping[str, Any]] = (), title: str = "Metrics") -> str:
-    """A page with, for each model of `reports` (name -> what `analysis.evaluate.evaluate` gave), the network beside floor and baselines, the other
-    metrics, and the headline by filter group; then the paired `comparisons` of models.
-    """  # noqa: D205
-    body = [f"<h1>{escape(title)}</h1>"]
-    if any(report.get("simulated") for report in reports.values()):
-        body.append('<p class="simulated">SIMULATED sky: these numbers test the machinery and say nothing about galaxies.</p>')
-    for found in comparisons:
+def metrics_page(report: Mapping[str, Any], title: str | None = None) -> str:
+    """The page of one model: paired comparisons with other models first, then the network beside the floor and its baselines.
+
+    Parameters
+    ----------
+    report : mapping
+        What `analysis.evaluate.evaluate` gave; its ``comparisons`` (name of the other model -> what `analysis.evaluate.compare` gave) are shown too.
+    title : str, optional
+        Of the page; the report's ``model`` otherwise.
+    """
+    body = [_simulated_banner(report)]
+    for found in report.get("comparisons", {}).values():
         body.append(_comparison(found))
-    for name, report in reports.items():
-        body.append(f"<h2>{escape(name)}</h2>")
-        sections = {key: s for key, s in report["sections"].items() if s}
-        if not sections:
-            body.append("<p>No labelled rows that the network had not seen.</p>")
-        for key, section in sections.items():
-            body.append(_section(report, key, section))
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style></head>\n<body>\n'
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )
+    sections = {key: s for key, s in report["sections"].items() if s}
+    if not sections:
+        body.append("<p>No labelled rows that the network had not seen.</p>")
+    for key, section in sections.items():
+        body.append(_section(report, key, section))
+    return _page(title or str(report.get("model", "Metrics")), body)
+
+
+def preview_page(table: Table, title: str, rows: int = 12) -> str:
+    """The columns of a catalogue with their units and meaning, the number of rows by flag, and the first `rows` rows that have a prediction."""
+    body = [_simulated_banner(table.meta), f'<p class="note">{len(table)} rows, {len(table.colnames)} columns.</p>']
+    lines = [(name, str(table[name].unit or ""), (table[name].info.meta or {}).get("ucd", ""), table[name].info.description or "") for name in table.colnames]
+    flags = np.asarray(table["flag"]) if "flag" in table.colnames else np.zeros(len(table), int)
+    counts = [(str(bit.value), bit.name.lower().replace("_", " "), str(int(((flags & bit.value) > 0).sum())), MEANINGS[bit]) for bit in Flag if bit.name]
+    first = next(iter(table.meta.get("targets", [])), None)
+    known = np.flatnonzero(~np.ma.getmaskarray(np.ma.asarray(table[first]))) if first in table.colnames else np.arange(len(table))
+    cells = [[_shown(table[name][i]) for name in table.colnames] for i in known[:rows].tolist()]
+    body.append("<h2>First rows with a prediction</h2>" + f'<div class="scroll">{_table(table.colnames, cells)}</div>')
+    body.append("<h2>Flag</h2>" + _table(("bit", "name", "rows", "meaning"), counts))
+    body.append("<h2>Columns</h2>" + _table(("column", "unit", "UCD", "meaning"), lines))
+    return _page(title, body)
+
+
+def _shown(value: Any) -> str:
+    if np.ma.is_masked(value):
+        return ""
+    return f"{value:.7g}" if isinstance(value, float) else str(value)
+
+
+def _simulated_banner(facts: Mapping[str, Any]) -> str:
+    if not facts.get("simulated"):
+        return ""
+    return '<p class="simulated">SIMULATED sky: these numbers test the machinery and say nothing about galaxies.</p>'
+
+
+def _page(title: str, body: Sequence[str]) -> str:
+    head = f'<head><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style></head>'
+    return f'<!doctype html>\n<html lang="en">{head}\n<body>\n<h1>{escape(title)}</h1>\n' + "\n".join(filter(None, body)) + "\n</body></html>\n"
 
 
 def _section(report: Mapping[str, Any], key: str, section: Mapping[str, Any]) -> str:
-    headline = numbers.LABELS.get(report["headline"], report["headline"])
+    headline = wording.LABELS.get(report["headline"], report["headline"])
     note = (
         f"{section['n']} rows; {100 * report['level']:g} % intervals in brackets, from {report['resamples']} resamples of {section['n_groups']} groups "
         f"({section['groups']}); {report['better']} is better."
     )
-    parts = [f"<h3>{escape(numbers.SECTIONS.get(key, key))}</h3>", f'<p class="note">{escape(note)}</p>']
-    parts.append(_table((headline, "value", "network minus this"), numbers.comparison_rows(section), mark="network"))
+    parts = [f"<h3>{escape(wording.SECTIONS.get(key, key))}</h3>", f'<p class="note">{escape(note)}</p>']
+    parts.append(_table((headline, "value", "network minus this"), wording.comparison_rows(section), mark="network"))
     for name in ("filter_group", "band"):
         lines = section["by"].get(name, {})
         if lines:
             header = (name.replace("_", " "), "rows", "network", *section["baselines"])
             rows = [
-                (value, str(line["headline"]["n"]), numbers.interval(line["headline"]), *(numbers.interval(line["baselines"][b]) for b in section["baselines"]))
+                (value, str(line["headline"]["n"]), wording.interval(line["headline"]), *(wording.interval(line["baselines"][b]) for b in section["baselines"]))
                 for value, line in lines.items()
             ]
             parts.append(_table(header, rows))
             break
-    parts.append(_table(("metric", "network"), numbers.metric_rows(section, report["targets"], report["task"])))
+    parts.append(_table(("metric", "network"), wording.metric_rows(section, report["targets"], report["task"])))
     return "\n".join(parts)
 
 
 def _comparison(found: Mapping[str, Any]) -> str:
     first, second = found["names"]
-    rows = [(name, numbers.interval(found[name])) for name in (first, second)]
-    rows.append((f"paired difference, {first} minus {second}", numbers.interval(found["difference"])))
+    rows = [(name, wording.interval(found[name])) for name in (first, second)]
+    rows.append((f"paired difference, {first} minus {second}", wording.interval(found["difference"])))
     verdict = "The interval of the difference excludes zero." if found["significant"] else "The interval of the difference includes zero: no difference shown."
-    headline = numbers.LABELS.get(found["headline"], found["headline"])
-    note = f"{found['difference']['n']} {found['split']} rows of {found['difference']['n_groups']} groups, the same for both; {found['better']} is better. {verdict}"
+    headline = wording.LABELS.get(found["headline"], found["headline"])
+    change = found["difference"]
+    note = f"{change['n']} {found['split']} rows of {change['n_groups']} groups, the same for both; {found['better']} is better. {verdict}"
     return f"<h2>{escape(first)} against {escape(second)}</h2>" + _table((headline, "value"), rows) + f'<p class="note">{escape(note)}</p>'
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], mark: str = "") -> str:
     head = "".join(f"<th>{escape(str(h))}</th>" for h in header)
-    body = "".join(
-        f"<tr{' class="network"' if mark and row[0] == mark else ''}>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>\n" for row in rows
-    )
+    lines = []
+    for row in rows:
+        style = ' class="network"' if mark and row[0] == mark else ""
+        lines.append(f"<tr{style}>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>\n")
+    body = "".join(lines)
     return f"<table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table>"

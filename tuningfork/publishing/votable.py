@@ -14,7 +14,7 @@ from astropy.table import Table
 
 from tuningfork.errors import TuningforkError
 from tuningfork.files import write_text
-from tuningfork.publishing.columns import masked
+from tuningfork.publishing.columns import description_with_unit, masked, standard_unit
 
 NULL_INTEGER = -(2**63)
 
@@ -63,13 +63,14 @@ def _field(table: Table, name: str, attributes: Mapping[str, str], null: str | N
         identifier += "_"
     used.add(identifier)
     pairs = {"ID": identifier, "name": name, **attributes}
-    if column.unit is not None and str(column.unit):
-        pairs["unit"] = column.unit.to_string("vounit") if hasattr(column.unit, "to_string") else str(column.unit)
+    if unit := standard_unit(column, "vounit"):
+        pairs["unit"] = unit
     if ucd:
         pairs["ucd"] = ucd
     if ucd.startswith(("pos.eq.ra", "pos.eq.dec")):
         pairs["ref"] = "icrs"
-    inside = f"<DESCRIPTION>{escape(column.info.description)}</DESCRIPTION>" if column.info.description else ""
+    description = description_with_unit(column, "vounit")
+    inside = f"<DESCRIPTION>{escape(description)}</DESCRIPTION>" if description else ""
     inside += f"<VALUES null={quoteattr(null)}/>" if null is not None else ""
     text = " ".join(f"{key}={quoteattr(value)}" for key, value in pairs.items())
     return f"<FIELD {text}>{inside}</FIELD>" if inside else f"<FIELD {text}/>"

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import numpy as np
 from astropy.table import Table
 
-from tuningfork.errors import SampleError
 from tuningfork.publishing import columns
 from tuningfork.publishing.columns import Spec, masked
 
@@ -29,33 +28,26 @@ def widen(long: Table, names: Mapping[str, str] | None = None) -> Table:
     Table
         galaxy_id, position, what all filters share, n_filters (rows in the long table), n_predicted, in_training (any filter), split, and for each
         filter ``<column>_<filter>`` (filter in lower case) of the targets, their spread, magnitude, S/N, flag and stamp side. A filter in which the
-        galaxy was not selected is empty. Rows of the ledger without galaxy stand alone under their object_id.
-
-    Raises
-    ------
-    SampleError
-        A galaxy stands twice in one filter (the same filter of two fields, say): it has no place in a wide table.
+        galaxy was not selected is empty. Rows of the ledger without galaxy stand alone under their object_id. A galaxy that stands twice in one
+        filter (CANDELS fields overlap) has two rows, told apart by the column ``occurrence``, which is there only then.
     """
     names = dict(names or {})
     targets = list(long.meta["targets"])
     galaxy = masked(long, "galaxy_id").data.astype(str) if "galaxy_id" in long.colnames else np.full(len(long), "")
     key = np.where(galaxy == "", masked(long, "object_id").data.astype(str), galaxy)
-    _, first, row = np.unique(key, return_index=True, return_inverse=True)
+    filters = masked(long, "filter").data.astype(str) if "filter" in long.colnames else np.full(len(long), "")
+    occurrence = _occurrence(np.char.add(np.char.add(key, "\x1f"), filters))
+    _, first, row = np.unique(np.char.add(np.char.add(key, "\x1f"), occurrence.astype(str)), return_index=True, return_inverse=True)
     # Galaxies in the order of their first row, as in the long table.
     rank = np.argsort(np.argsort(first, kind="stable"), kind="stable")
     row, first = rank[row], np.sort(first)
     n = len(first)
-    filters = masked(long, "filter").data.astype(str) if "filter" in long.colnames else np.full(len(long), "")
-    bands = [str(b) for b in np.unique(filters)]
-    slot = np.char.add(np.char.add(row.astype(str), "|"), filters)
-    values, counts = np.unique(slot, return_counts=True)
-    if (counts > 1).any():
-        twice = np.flatnonzero(slot == values[counts > 1][0])
-        raise SampleError(
-            f"galaxy {key[twice[0]]} has {len(twice)} rows in filter {filters[twice[0]] or '-'} ({', '.join(np.asarray(long['object_id'])[twice][:3])})"
-        )
+    bands = [str(b) for b in np.unique(filters) if b != "" or (filters == "").all()]
     table = Table(meta=dict(long.meta))
     columns.add(table, "galaxy_id", key[first], columns.COMMON["galaxy_id"]._replace(ucd="meta.id;meta.main"))
+    if (occurrence > 1).any():
+        spec = Spec(None, "meta.number", "1, 2, ... where the galaxy was classified more than once in the same filter; each has its row")
+        columns.add(table, "occurrence", occurrence[first], spec)
     for name in (*(names.get(s, s) for s in _SHARED[:2]), *_LEADING, _SHARED[2]):
         if name in long.colnames:
             columns.add(table, name, masked(long, name)[first], _spec(long, name))
@@ -77,6 +69,17 @@ def widen(long: Table, names: Mapping[str, str] | None = None) -> Table:
                 columns.add(table, f"{name}{suffix}", out, spec._replace(description=f"{spec.description} [{band}]" if band else spec.description))
     columns.add(table, "origin", masked(long, "origin")[first], columns.COMMON["origin"])
     return table
+
+
+def _occurrence(slot: np.ndarray) -> np.ndarray:
+    """1 for the first row of each value of `slot`, 2 for the second, ... in the order of the rows."""
+    order = np.argsort(slot, kind="stable")
+    ordered = slot[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(slot) else np.zeros(0, int)
+    count = np.arange(len(slot)) - np.repeat(starts, np.diff(np.append(starts, len(slot))))
+    result = np.empty(len(slot), dtype=int)
+    result[order] = count + 1
+    return result
 
 
 def _spec(table: Table, name: str) -> Spec:

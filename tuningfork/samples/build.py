@@ -212,6 +212,16 @@ def _report(found: labels.Labelled, from_table: bool) -> None:
     )
 
 
+def refuse_leak(parent: Mapping[str, np.ndarray], child: Mapping[str, np.ndarray], radius_arcsec: float = 0.5) -> None:
+    """Raise SampleError if a galaxy that the parent was trained on, or chosen by, is in the child's test set.
+
+    Galaxies are told by position; objects without one (pictures of a folder) cannot be compared.
+    """
+    seen = np.isin(parent["split"], ("train", "validation"))
+    test = child["split"] == "test"
+    splits.assert_no_leak(parent["ra"][seen], parent["dec"][seen], child["ra"][test], child["dec"][test], radius_arcsec, child["object_id"][test])
+
+
 def fold_split(objects: Mapping[str, np.ndarray], fold: int, n_folds: int, seed: int) -> np.ndarray:
     """Split of a leave-out fold: the labelled objects of its groups are its test, all others train or validate as their side says.
 

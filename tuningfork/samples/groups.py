@@ -7,6 +7,7 @@ import hashlib
 from typing import Any, Literal
 
 import numpy as np
+from astropy import units as u
 from astropy.table import Table
 
 from tuningfork.catalogues.columns import strings
@@ -51,7 +52,7 @@ def cells(ra: np.ndarray, dec: np.ndarray, nside: int) -> np.ndarray:
         raise SampleError(f"{int((~(np.isfinite(ra) & np.isfinite(dec))).sum())} objects have no position: they have no cell on the sky")
     if (np.abs(dec) > 90).any():
         raise SampleError("a declination is outside -90 to 90 degrees")
-    return lonlat_to_healpix(np.radians(ra), np.radians(dec), nside, order="ring", return_offsets=False) if len(ra) else np.empty(0, int)
+    return np.asarray(lonlat_to_healpix(ra * u.deg, dec * u.deg, nside, order="ring"), int) if len(ra) else np.empty(0, int)
 
 
 def uniform(keys: np.ndarray, seed: int, purpose: str = "split") -> np.ndarray:

@@ -189,7 +189,7 @@ def from_catalogue(
 def _numbers(table: Table, name: str) -> tuple[np.ma.MaskedArray, np.ndarray]:
     if table[name].dtype.kind in "OUS":
         return numbers(Table({name: strings(table[name])}), name)
-    data = np.ma.asarray(table[name].data if hasattr(table[name], "data") else table[name])
+    data = np.ma.asarray(table[name].data)
     values = np.ma.getdata(data).astype(float)
     infinite = np.isinf(values)
     mask = np.ma.getmaskarray(data) | ~np.isfinite(values)

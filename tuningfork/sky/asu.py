@@ -35,7 +35,8 @@ class Query:
 def parse(text: str) -> Query:
     """Read a query string (``a=b&c=d``) or the newline-joined body that astroquery posts."""
     if "\n" in text or "&" not in text:
-        pairs = [tuple(line.strip().split("=", 1)) for line in text.splitlines() if "=" in line]
+        lines = (line.strip().partition("=") for line in text.splitlines() if "=" in line)
+        pairs = [(name, value) for name, _, value in lines]
         if "%" in text:
             pairs = [(unquote_plus(name), unquote_plus(value)) for name, value in pairs]
     else:
@@ -195,10 +196,11 @@ def _votable_table(result: Table) -> list[str]:
     for column in result.colnames:
         values, info = result[column], result[column].info
         kind = np.asarray(values).dtype
-        datatype = 'datatype="char" arraysize="*"' if kind.kind in "US" else f'datatype="{"double" if kind.kind == "f" else "int" if kind.itemsize <= 4 else "long"}"'
+        number = "double" if kind.kind == "f" else "int" if kind.itemsize <= 4 else "long"
+        datatype = 'datatype="char" arraysize="*"' if kind.kind in "US" else f'datatype="{number}"'
         unit = f" unit={quoteattr(str(values.unit))}" if values.unit is not None else ""
         ucd = f" ucd={quoteattr((info.meta or {}).get('ucd', ''))}" if (info.meta or {}).get("ucd") else ""
-        lines.append(f'<FIELD name={quoteattr(column)} {datatype}{unit}{ucd}><DESCRIPTION>{escape(info.description or column)}</DESCRIPTION></FIELD>')
+        lines.append(f"<FIELD name={quoteattr(column)} {datatype}{unit}{ucd}><DESCRIPTION>{escape(info.description or column)}</DESCRIPTION></FIELD>")
     lines.append("<DATA><TABLEDATA>")
     cells = [[escape(cell) for cell in _cells(result[column])] for column in result.colnames]
     lines += [f"<TR><TD>{'</TD><TD>'.join(row)}</TD></TR>" for row in zip(*cells, strict=True)]

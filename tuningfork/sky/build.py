@@ -93,14 +93,15 @@ def render_sky(parameters: SkyParameters, out_dir: str | os.PathLike[str], *, pr
 def _render_cluster(parameters: SkyParameters, name: str, out: Path, progress: bool) -> tuple[Population, Table]:
     population = galaxies.cluster(parameters, name)
     images = render.paint(population, progress)
-    roll = float(parameters.generator("roll", name).uniform(-0.35, 0.35))
+    rng = parameters.generator("roll", name)
+    roll = float(rng.uniform(0.14, 0.28) * rng.choice([-1, 1]))
     exposures: dict[str, np.ndarray] = {}
     infrared: list[tuple[np.ndarray, np.ndarray, mosaics.Band]] = []
     absent = {band for cluster, band in parameters.absent if cluster == name}
     for painted, band_name in zip(images, population.bands, strict=True):
         band = BANDS[band_name]
         rng = parameters.generator("mosaic", name, band_name)
-        exposures[band_name] = mosaics.cluster_exposure(rng, band, population.side, roll + (0.2 if band.instrument == "wfc3uvis" else 0.0))
+        exposures[band_name] = mosaics.cluster_exposure(rng, band, population.side, 1.3 * roll if band.instrument == "wfc3uvis" else roll)
         if band_name in absent:
             continue
         blank = np.nan if band.instrument == "acs" else 0.0

@@ -37,10 +37,10 @@ KARTALTEPE_COLUMNS: dict[str, tuple[str | None, str, str]] = {
 GUO_COLUMNS: dict[str, tuple[str | None, str, str]] = {
     "recno": (None, "meta.record", "Record number assigned by VizieR"),
     "ID": (None, "meta.id;meta.main", "Identifier (another numbering than the visual catalogue's)"),
-    "RAJ2000": ("'h:m:s'", "pos.eq.ra;meta.main", "Right ascension (J2000), sexagesimal"),
-    "DEJ2000": ("'d:m:s'", "pos.eq.dec;meta.main", "Declination (J2000), sexagesimal"),
+    "RAJ2000": ('"h:m:s"', "pos.eq.ra;meta.main", "Right ascension (J2000), sexagesimal"),
+    "DEJ2000": ('"d:m:s"', "pos.eq.dec;meta.main", "Declination (J2000), sexagesimal"),
     "Q": (None, "meta.code.qual", "Photometry flag (0 = good)"),
-    "S_G": (None, "src.class.starGalaxy", "[0,1] SExtractor CLASS_STAR"),
+    "S/G": (None, "src.class.starGalaxy", "[0,1] SExtractor CLASS_STAR"),
     "F160W": ("uJy", "phot.flux.density;em.IR.H", "F160W flux density (name from memory)"),
     "e_F160W": ("uJy", "stat.error;phot.flux.density", "Its error (name from memory)"),
     "Hmag": ("mag", "phot.mag;em.IR.H", "F160W AB magnitude (name from memory)"),
@@ -124,7 +124,7 @@ def guo(parameters: SkyParameters, population: Population, exposure: np.ndarray)
     table["DEJ2000"] = Angle(dec, "deg").to_string(unit="deg", sep=" ", precision=3, pad=True, alwayssign=True)
     table["Q"] = rng.choice([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2], number)
     point = population.radius[chosen] < 0.05
-    table["S_G"] = np.round(np.where(point, rng.beta(12, 1, number), rng.beta(1, 14, number)), 2)
+    table["S/G"] = np.round(np.where(point, rng.beta(12, 1, number), rng.beta(1, 14, number)), 2)
     table["F160W"], table["e_F160W"] = np.round(flux, 5), np.full(number, noise)
     table["Hmag"] = MaskedColumn(np.round(23.9 - 2.5 * np.log10(np.maximum(flux, 1e-4)), 4), mask=flux <= 1e-4)
     table["FLUX_RADIUS"] = np.round(radius * np.exp(rng.normal(0, 0.06, number)), 3)

@@ -1,7 +1,7 @@
 """Colours: how bright a stellar population is in each band, for its redshift, its share of young stars and its dust.
 
-Two spectra of galaxies (old and young) and one of a star, as magnitudes against rest wavelength; not a stellar library, but with the breaks that make a galaxy look different from
-filter to filter: 4000 Angstrom, the ultraviolet upturn that red galaxies lack, the Lyman limit (drop-outs).
+Two spectra of galaxies (old and young) and one of a star, as magnitudes against rest wavelength; no stellar library, but with the breaks that make a
+galaxy look different from filter to filter: 4000 Angstrom, the ultraviolet light that red galaxies lack, the Lyman limit (drop-outs).
 """
 
 import numpy as np

@@ -19,6 +19,9 @@ _CLUSTER_COUNTS = np.array([1, 4, 29, 47, 61, 98, 160, 233, 343, 340])
 _CLUSTER_BRIGHT = 367.0
 """F160W moderated magnitudes of MACS2129 (Molino et al. 2017), a count a bin, and how many of those objects have a restricted magnitude < 24.5."""
 
+_BRIGHT_STAR = (16.3, 17.6)
+"""F160W magnitudes of the one or few stars a field that show diffraction spikes."""
+
 _FIELD_SLOPE = 0.30
 _FIELD_LIMITS = (17.8, 26.2)
 
@@ -38,6 +41,8 @@ def goodss(parameters: SkyParameters) -> Population:
     x = np.where(crowd, np.clip(x[partner] + distance * np.cos(angle), 8, side - 8), x)
     y = np.where(crowd, np.clip(y[partner] + distance * np.sin(angle), 8, side - 8), y)
     kind = _choose(rng, h, number, spheroid=0.19, disk=0.62, point=0.08)
+    bright_stars = slice(0, 1 + side * side // 6_000_000)
+    kind[bright_stars], h[bright_stars] = POINT, rng.uniform(*_BRIGHT_STAR, bright_stars.stop)
     member = np.zeros(number, dtype=bool)
     redshift = np.where(kind == POINT, 0.0, _field_redshift(rng, h))
     return _assemble(parameters, rng, "goodss", scale, side, ("f160w",), x, y, kind, member, redshift, h, GOODSS_CENTRE, None, 0.0)
@@ -51,12 +56,12 @@ def cluster(parameters: SkyParameters, name: str) -> Population:
     number = max(round(parameters.cluster_density * area / _CLUSTER_BRIGHT * _CLUSTER_COUNTS.sum()), 12)
     pick = rng.choice(len(_CLUSTER_COUNTS), number, p=_CLUSTER_COUNTS / _CLUSTER_COUNTS.sum())
     h = rng.uniform(_CLUSTER_EDGES[pick], _CLUSTER_EDGES[pick + 1])
-    cluster_redshift = round(float(rng.uniform(0.19, 0.58)), 3)
+    cluster_redshift = round(float(rng.uniform(0.30, 0.62)), 3)
     member = rng.random(number) < np.interp(h, [18, 21, 23, 25, 27], [0.92, 0.72, 0.50, 0.28, 0.15])
     kind = np.where(
         member,
-        _choose(rng, h, number, spheroid=0.66, disk=0.25, point=0.0),
-        _choose(rng, h, number, spheroid=0.20, disk=0.40, point=0.27),
+        _choose(rng, h, number, spheroid=0.69, disk=0.24, point=0.0),
+        _choose(rng, h, number, spheroid=0.23, disk=0.42, point=0.21),
     )
     member &= kind != POINT
     redshift = np.where(member, cluster_redshift + rng.normal(0, 0.004, number), np.where(kind == POINT, 0.0, _field_redshift(rng, h)))
@@ -71,6 +76,7 @@ def cluster(parameters: SkyParameters, name: str) -> Population:
     brightest = 0
     x[brightest], y[brightest], h[brightest] = *middle, rng.uniform(16.9, 17.5)
     kind[brightest], member[brightest], redshift[brightest] = SPHEROID, True, cluster_redshift
+    kind[1], member[1], redshift[1], h[1] = POINT, False, 0.0, rng.uniform(*_BRIGHT_STAR)
     sky_position = (float(rng.uniform(20, 340)), float(rng.uniform(-55, 60)))
     return _assemble(parameters, rng, name, scale, side, parameters.bands, x, y, kind, member, redshift, h, sky_position, (brightest, middle), cluster_redshift)
 

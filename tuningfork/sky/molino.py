@@ -16,19 +16,64 @@ from tuningfork.sky.sextraction import NOT_DETECTED, NOT_OBSERVED, exposure_at, 
 
 _COSMOLOGY = FlatLambdaCDM(H0=70, Om0=0.3)
 
-_HEAD = ("CLASHID", "clusterName", "RA", "Dec", "x", "y", "area", "fwhm", "s2n", "photoflag", "nfobs", "nfdet", "PointS", "theta", "a", "b", "Backg", "rf", "rk", "rp",
-         "BCG_pos_RA", "BCG_pos_Dec", "PhyDistBCG")  # fmt: skip
-_TAIL = ("clusterz", "zb_1", "zb_Min_1", "zb_Max_1", "Tb_1", "Odds_1", "Chi2", "MB_sDSS", "Stell_Mass", "F814W_ACS_MASS_LensCor", "MB_sDSS_LensCor",
-         "Stell_Mass_LensCor", "SpeczValue", "SpeczRefer", "SpeczQual")  # fmt: skip
+_MEANINGS = {
+    "CLASHID": "Object identifier [clash_*cluster*_nir_*number*]",
+    "clusterName": "Cluster name",
+    "RA": "Right ascension (degrees)",
+    "Dec": "Declination (degrees)",
+    "x": "X pixel",
+    "y": "Y pixel",
+    "area": "Isophotal aperture area (pixels)",
+    "fwhm": "Full width at half maximum on the detection image (arcsec)",
+    "s2n": "Signal to noise",
+    "photoflag": "SExtractor flag",
+    "nfobs": "Number of filters observed",
+    "nfdet": "Number of filters detected",
+    "PointS": "[0: extended / 1: point-like]",
+    "theta": "Position angle (counter-clockwise from x)",
+    "a": "Profile rms along major axis (pixels)",
+    "b": "Profile rms along minor axis (pixels)",
+    "Backg": "Background subtracted from the detection",
+    "rf": "Fraction-of-light radius (pixels)",
+    "rk": "Kron aperture in units of A or B (pixels)",
+    "rp": "Petrosian radius (pixels)",
+    "BCG_pos_RA": "BCG position in right ascension",
+    "BCG_pos_Dec": "BCG position in declination",
+    "PhyDistBCG": "Projected distance to the BCG (Mpc)",
+    "clusterz": "Cluster redshift",
+    "zb_1": "Most likely photometric redshift",
+    "zb_Min_1": "Its lower limit (95 %)",
+    "zb_Max_1": "Its upper limit (95 %)",
+    "Tb_1": "Most likely spectral type",
+    "Odds_1": "Probability within the redshift peak",
+    "Chi2": "Misfit of observed and model fluxes",
+    "MB_sDSS": "Absolute magnitude (AB)",
+    "Stell_Mass": "Stellar mass (log10 M_sun)",
+    "F814W_ACS_MASS_LensCor": "F814W moderated magnitude corrected for lensing",
+    "MB_sDSS_LensCor": "Absolute magnitude corrected for lensing",
+    "Stell_Mass_LensCor": "Stellar mass corrected for lensing (log10 M_sun)",
+    "SpeczValue": "Spectroscopic redshift [-99 if unknown]",
+    "SpeczRefer": "Its reference",
+    "SpeczQual": "Its quality [0: secure, 1: likely, 2: unsure]",
+}
+"""Columns of the MAST file before and after the photometry, and what its header says of them."""
+
+_HEAD, _TAIL = list(_MEANINGS)[:23], list(_MEANINGS)[23:]
 _FORMATS = dict.fromkeys(("RA", "Dec", "BCG_pos_RA", "BCG_pos_Dec", "PhyDistBCG", "Backg"), "%.4f") | dict.fromkeys(
     ("fwhm", "s2n", "theta", "rk", "rp", "Tb_1", "Odds_1", "Chi2", "Stell_Mass"), "%.2f"
 )
 _WHOLE = ("area", "photoflag", "nfobs", "nfdet", "PointS", "SpeczQual")
 _TEXT = ("CLASHID", "clusterName", "SpeczRefer")
 
-VIZIER_HEAD = ("CLASHID", "Cluster", "RAJ2000", "DEJ2000", "Xpos", "Ypos", "Area", "FWHM", "s2n", "photFlag", "nfobs", "nfdet", "PS", "theta", "a", "b", "Backg", "rf",
-               "rk", "rp", "RABdeg", "DEBdeg", "PDistBCG")  # fmt: skip
-VIZIER_TAIL = ("zCluster", "zb1", "e_zb1", "E_zb1", "Tb1", "Odds1", "Chi2", "BMAG", "logM*", "F814W", "BMAGLC", "logM*LC", "zsp", "r_zsp", "q_zsp")
+VIZIER_NAMES = {
+    "clusterName": "Cluster", "RA": "RAJ2000", "Dec": "DEJ2000", "x": "Xpos", "y": "Ypos", "area": "Area", "fwhm": "FWHM", "photoflag": "photFlag",
+    "PointS": "PS",
+    "BCG_pos_RA": "RABdeg", "BCG_pos_Dec": "DEBdeg", "PhyDistBCG": "PDistBCG", "clusterz": "zCluster", "zb_1": "zb1", "zb_Min_1": "e_zb1", "zb_Max_1": "E_zb1",
+    "Tb_1": "Tb1", "Odds_1": "Odds1", "MB_sDSS": "BMAG", "Stell_Mass": "logM*", "F814W_ACS_MASS_LensCor": "F814W", "MB_sDSS_LensCor": "BMAGLC",
+    "Stell_Mass_LensCor": "logM*LC", "SpeczValue": "zsp", "SpeczRefer": "r_zsp", "SpeczQual": "q_zsp",
+}  # fmt: skip
+"""VizieR's names where they differ from MAST's (photometry apart); ``F814W`` is the lensing-corrected magnitude there."""
+
 _VIZIER_FIELDS: dict[str, tuple[str | None, str, str]] = {
     "CLASHID": (None, "meta.id;meta.main", "Object identifier (clash_CLUSTER_nir_NNNN)"),
     "Cluster": (None, "meta.id", "Cluster name"),
@@ -48,7 +93,7 @@ _VIZIER_FIELDS: dict[str, tuple[str | None, str, str]] = {
     "rp": ("pix", "phys.angSize", "Petrosian radius"),
     "RABdeg": ("deg", "pos.eq.ra", "Right ascension of the BCG position"),
     "DEBdeg": ("deg", "pos.eq.dec", "Declination of the BCG position"),
-    "PDistBCG": ("Mpc", "phys.distance", "Projected physical distance to BCG"),
+    "PDistBCG": ("Mpc", "pos.distance", "Projected physical distance to BCG"),
     "zCluster": (None, "src.redshift", "Cluster redshift"),
     "zb1": (None, "src.redshift.phot", "Most likely photometric redshift"),
     "F814W": ("mag", "phot.mag;em.opt.I", "Lensing-corrected F814W moderated magnitude (AB)"),
@@ -111,7 +156,8 @@ def vizier_table(table: Table, name: str) -> Table:
     """The same rows as VizieR's table of one cluster (103 columns with ``recno``)."""
     result = Table()
     result["recno"] = np.arange(1, len(table) + 1)
-    for source, target in [*zip(_HEAD, VIZIER_HEAD, strict=True), *_vizier_photometry(), *zip(_TAIL, VIZIER_TAIL, strict=True)]:
+    head, tail = ([(name, VIZIER_NAMES.get(name, name)) for name in names] for names in (_HEAD, _TAIL))
+    for source, target in [*head, *_vizier_photometry(), *tail]:
         values = np.asarray(table[source])
         if values.dtype.kind in "US":
             result[target] = MaskedColumn(values, mask=values == "None")
@@ -194,8 +240,7 @@ def _vizier_photometry() -> list[tuple[str, str]]:
 
 
 def _describe(name: str) -> str:
-    for suffix, words in (("_PHOTOZ", "restricted magnitude{} (AB); best for photo-z"), ("_MASS", "moderated magnitude{} (AB); best for stellar mass")):
+    for suffix, kind, use in (("_PHOTOZ", "restricted", "photo-z"), ("_MASS", "moderated", "stellar mass")):
         if name.endswith(suffix):
-            return f"{name.removeprefix('d').removesuffix(suffix)} " + words.format(" uncertainty" if name[0] == "d" else "")
-    words = {"rp": "Petrosian radius", "rk": "Kron aperture in units of A or B", "BCG_pos_RA": "BCG position", "BCG_pos_Dec": "BCG position"}
-    return words.get(name, name.replace("_", " "))
+            return f"{name.removeprefix('d').removesuffix(suffix)} {kind} magnitude{' uncertainty' if name[0] == 'd' else ''} (AB); best for {use}"
+    return _MEANINGS[name]

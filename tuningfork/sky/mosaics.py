@@ -8,7 +8,9 @@ from astropy.wcs import WCS
 
 from tuningfork.sky.bands import BANDS, Band
 
-_SIP = {"A_ORDER": 2, "A_2_0": 8.5484e-06, "A_1_1": -5.2225e-06, "A_0_2": 2.1805e-06, "B_ORDER": 2, "B_2_0": -1.7552e-06, "B_1_1": 6.2030e-06, "B_0_2": -7.2267e-06}
+_STRIP = 500
+
+_SIP = {"A_ORDER": 2, "A_2_0": 8.5e-06, "A_1_1": -5.2e-06, "A_0_2": 2.2e-06, "B_ORDER": 2, "B_2_0": -1.8e-06, "B_1_1": 6.2e-06, "B_0_2": -7.2e-06}
 """Distortion that the pipeline forgot to remove from the headers of drizzled (distortion-free) ACS mosaics, as it does in the real ones."""
 
 
@@ -19,8 +21,8 @@ def cluster_exposure(rng: np.random.Generator, band: Band, side: int, roll: floa
     """
     line, column = (np.mgrid[0:side, 0:side].astype(np.float32) - (side - 1) / 2) / side
     exposure = np.zeros((side, side), dtype=np.float32)
-    reach = {"wfc3ir": 0.555, "acs": 0.585, "wfc3uvis": 0.57}[band.instrument]
-    for angle in (roll, roll + np.radians(15)):
+    reach = {"wfc3ir": 0.53, "acs": 0.55, "wfc3uvis": 0.54}[band.instrument]
+    for angle in (roll, roll + np.copysign(np.radians(15), roll)):
         along, across = column * np.cos(angle) + line * np.sin(angle), line * np.cos(angle) - column * np.sin(angle)
         visit = ((np.abs(along) < reach) & (np.abs(across) < reach)).astype(np.float32)
         if band.instrument == "wfc3uvis":
@@ -32,9 +34,10 @@ def cluster_exposure(rng: np.random.Generator, band: Band, side: int, roll: floa
 def goodss_exposure(side: int, areas: np.ndarray) -> np.ndarray:
     """Relative exposure of GOODS-S by sub-field (`areas`: shape (side,), the field of each row), with a cut corner and a ragged edge."""
     depth = np.array([1.9, 1.25, 0.8], dtype=np.float32)[areas]
-    line, column = np.mgrid[0:side, 0:side].astype(np.float32) / side
+    column = np.arange(side, dtype=np.float32)[None, :] / side
+    line = column.T
     exposure = np.broadcast_to(depth[:, None], (side, side)).copy()
-    exposure[(column + line) < 0.055] = 0
+    exposure[column + line < 0.055] = 0
     exposure[column > 0.992 + 0.004 * np.sign(np.sin(line * 60))] = 0
     return exposure
 
@@ -56,17 +59,19 @@ def expose(rng: np.random.Generator, signal: np.ndarray, exposure: np.ndarray, b
         smaller than ``1/sqrt(weight)``, that of large apertures is not. Photon noise of the sources is in the pixels, not in the weight.
     """
     sigma = band.sky_sigma(scale)
-    unseen = exposure <= 0
-    safe = np.where(unseen, np.float32(1), exposure)
-    weight = (exposure / np.float32(sigma**2)).astype(np.float32)
-    white = rng.standard_normal(signal.shape, dtype=np.float32)
-    white *= np.sqrt(np.float32(sigma**2) / safe + np.maximum(signal, 0) / (np.float32(band.exposure) * safe))
+    weight = exposure / np.float32(sigma**2)
+    white = np.empty_like(signal)
+    for low in range(0, len(signal), _STRIP):
+        rows = slice(low, low + _STRIP)
+        safe = np.where(exposure[rows] > 0, exposure[rows], np.float32(1))
+        rng.standard_normal(out=white[rows], dtype=np.float32)
+        white[rows] *= np.sqrt(np.float32(sigma**2) / safe + np.maximum(signal[rows], 0) / (np.float32(band.exposure) * safe))
     signal += _correlate(white, band.noise_kernel())
     signal += _residual_sky(rng, signal.shape, np.float32(sigma))
     if band.instrument != "wfc3ir":
         struck = rng.integers(0, signal.size, int(12e-6 * signal.size))
         signal.reshape(-1)[struck] += rng.exponential(12 * sigma, len(struck)).astype(np.float32)
-    signal[unseen] = blank
+    signal[exposure <= 0] = blank
     return signal, weight
 
 

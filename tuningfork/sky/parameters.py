@@ -69,7 +69,8 @@ class SkyParameters:
         object.__setattr__(self, "absent", tuple((str(cluster), str(band)) for cluster, band in self.absent))
         wrong = [token for token in self.clusters if not token.startswith("SIM-") or "_" in token or "/" in token]
         if wrong or len(set(self.clusters)) != len(self.clusters):
-            raise ConfigError(f"sky.clusters: {', '.join(wrong) or 'a name is given twice'}; each simulated cluster needs its own name that starts with SIM- and has no '_' or '/'")
+            fault = ", ".join(wrong) or "a name is given twice"
+            raise ConfigError(f"sky.clusters: {fault}; each simulated cluster needs its own name that starts with SIM- and has no '_' or '/'")
         unknown = [band for band in self.bands if band not in BANDS]
         if unknown:
             raise ConfigError(f"sky.bands: no filter {', '.join(unknown)}; known are {', '.join(BANDS)}")

@@ -59,7 +59,7 @@ def draw_parts(
 def part_fluxes(rng: np.random.Generator, bands: tuple[str, ...], parts: np.ndarray, kind: np.ndarray, redshift: np.ndarray, h: np.ndarray) -> np.ndarray:
     """Microjansky of each part in each band, shape (parts, bands)."""
     dust = np.where(kind == SPHEROID, 0.1, rng.gamma(2.0, 0.22, len(kind)))
-    redness = rng.choice([0.25, 0.7, 1.0, 1.5], len(kind), p=[0.06, 0.29, 0.35, 0.30]) * rng.normal(1, 0.06, len(kind))
+    redness = rng.choice([0.25, 0.7, 1.0, 1.5], len(kind), p=[0.03, 0.17, 0.42, 0.38]) * rng.normal(1, 0.06, len(kind))
     owner = parts["owner"]
     colour = relative_flux(bands, redshift[owner], parts["young"], np.where(parts["light"] == CLUMP_LIGHT, 0.5, 1.0) * dust[owner])
     star = parts["shape"] == STAR
@@ -81,7 +81,7 @@ def cluster_light(
     arcs["shape"], arcs["light"] = ARC, CLUMP_LIGHT
     arcs["radius"] = rng.uniform(0.10, 0.22, number) * side_arcsec
     arcs["phase"] = rng.uniform(0, 2 * np.pi, number)
-    arcs["amplitude"] = rng.uniform(1.2, 4.0, number) / arcs["radius"]
+    arcs["amplitude"] = rng.uniform(0.8, 2.6, number) / arcs["radius"]
     arcs["n"] = rng.uniform(0.07, 0.16, number)
     arcs["young"] = rng.uniform(0.7, 1.0, number)
     depth = np.concatenate([[h + 1.0], rng.uniform(21.8, 23.8, number)])
@@ -101,7 +101,7 @@ def _new(owner: np.ndarray, shape: int, light: int, **columns: np.ndarray | floa
 def _spheroids(rng: np.random.Generator, kind: np.ndarray, member: np.ndarray, radius: np.ndarray, q: np.ndarray, pa: np.ndarray) -> np.ndarray:
     at = np.flatnonzero(kind == SPHEROID)
     halo = np.where(rng.random(len(at)) < 0.35, rng.uniform(0.1, 0.45, len(at)), 0.0)
-    young = np.where(member[at], rng.beta(1.0, 60, len(at)), rng.beta(1.0, 12, len(at)))
+    young = np.where(member[at], rng.beta(1.0, 40, len(at)), rng.beta(1.0, 9, len(at)))
     index = np.round(rng.uniform(4, 9, len(at))) / 2
     body = _new(at, SERSIC, BULGE_LIGHT, n=index, radius=radius[at] * (1 - 0.35 * halo), q=q[at], pa=pa[at], share=1 - halo, young=young)
     disk = _new(at, SERSIC, DISK_LIGHT, n=1.0, radius=radius[at] * 1.5, q=np.clip(q[at] - 0.1, 0.3, 1), pa=pa[at], share=halo, young=young + 0.02)
@@ -118,7 +118,8 @@ def _disks(
     young = np.where(member[at], rng.beta(1.3, 9, number), rng.beta(2.2, 4.5, number))
     body = _new(
         at, SPIRAL, DISK_LIGHT, n=1.0, radius=radius[at] * 1.12, q=q[at], pa=pa[at], share=1 - bulge - bar, young=young,
-        amplitude=0.95 * structure[at], arms=rng.choice([2, 2, 2, 3, 4], number), pitch=rng.uniform(0.22, 0.55, number), phase=rng.uniform(0, 2 * np.pi, number),
+        amplitude=0.95 * structure[at], arms=rng.choice([2, 2, 2, 3, 4], number), pitch=rng.uniform(0.22, 0.55, number),
+        phase=rng.uniform(0, 2 * np.pi, number),
     )  # fmt: skip
     body["shape"][~detail[at]] = SERSIC
     centre = _new(at, SERSIC, BULGE_LIGHT, n=np.round(rng.uniform(2, 7, number)) / 2, radius=radius[at] * rng.uniform(0.15, 0.4, number),

@@ -15,6 +15,7 @@ from tuningfork.sky.population import ARC, KNOT, SERSIC, SPIRAL, STAR, Populatio
 from tuningfork.sky.psf import PRE_FWHM, kernel
 
 _GSPARAMS = galsim.GSParams(folding_threshold=2e-2, maxk_threshold=5e-3, kvalue_accuracy=1e-3, maximum_fft_size=8192)
+_STRIP = 1000
 _EDGE = 0.06
 """A drawing ends where the surface brightness is this fraction of the sky noise of a pixel."""
 
@@ -44,8 +45,15 @@ def paint(population: Population, progress: bool = False) -> np.ndarray:
 
 
 def observe(image: np.ndarray, band: str, scale: float) -> np.ndarray:
-    """Convolve one painted image with the PSF of its band (float32, same shape)."""
-    return oaconvolve(image, kernel(BANDS[band], scale), mode="same").astype(np.float32, copy=False)
+    """Convolve one painted image with the PSF of its band (float32, same shape), strip by strip to spare memory."""
+    taps = kernel(BANDS[band], scale)
+    margin = taps.shape[0] // 2
+    blurred = np.empty(image.shape, dtype=np.float32)
+    for low in range(0, len(image), _STRIP):
+        start, stop = max(low - margin, 0), min(low + _STRIP + margin, len(image))
+        strip = oaconvolve(image[start:stop], taps, mode="same")
+        blurred[low : low + _STRIP] = strip[low - start : low - start + _STRIP]
+    return blurred
 
 
 def _half_sizes(parts: np.ndarray, counts_over_noise: np.ndarray, scale: float, side: int) -> np.ndarray:
@@ -53,7 +61,8 @@ def _half_sizes(parts: np.ndarray, counts_over_noise: np.ndarray, scale: float, 
     radius = np.maximum(parts["radius"] / scale, 0.3)
     index = np.clip(parts["n"], 0.5, 6)
     b = 2 * index - 1 / 3 + 0.0099 / index
-    at_radius = counts_over_noise.max(axis=1) / (2 * np.pi * radius**2 * np.maximum(parts["q"], 0.05) * index * np.exp(b) * b ** (-2 * index) * gamma_function(2 * index))
+    area = 2 * np.pi * radius**2 * np.maximum(parts["q"], 0.05)
+    at_radius = counts_over_noise.max(axis=1) / (area * index * np.exp(b) * b ** (-2 * index) * gamma_function(2 * index))
     steps = np.log(np.maximum(at_radius / _EDGE, 1e-6)) / b + 1
     reach = radius * np.maximum(steps, 0.5) ** index
     reach = np.select([parts["shape"] == KNOT, parts["shape"] == STAR, parts["shape"] == ARC], [3.5 * radius, 3.0 + 0 * radius, 1.15 * radius], reach)

@@ -32,7 +32,9 @@ _BLOCK = 1 << 20
 
 
 @contextlib.contextmanager
-def serve(root: str | os.PathLike[str], *, port: int = 0, faults: Faults | None = None, journal: list[tuple[str, str, int]] | None = None) -> Iterator[dict[str, str]]:
+def serve(
+    root: str | os.PathLike[str], *, port: int = 0, faults: Faults | None = None, journal: list[tuple[str, str, int]] | None = None
+) -> Iterator[dict[str, str]]:
     """Serve a sky that `tuningfork.sky.build.render_sky` wrote, as long as the ``with`` block lasts.
 
     Parameters

@@ -41,7 +41,7 @@ def shapes(rng: np.random.Generator, population: Population) -> dict[str, np.nda
     """
     number, h = len(population), population.h_total
     blur = 0.5 * BANDS["f160w"].fwhm
-    radius = petrosian_radius(population) / population.scale * np.exp(rng.normal(0.02, 0.11, number))
+    radius = petrosian_radius(population) / population.scale * np.exp(rng.normal(0.12, 0.13, number))
     raw = np.interp(h, _MAGNITUDES, [4.3, 4.1, 4.5, 4.7, 5.1, 5.4, 6.0, 6.7, 6.9, 7.2])
     raw = raw * np.exp(rng.normal(0, np.interp(h, [19, 23, 26], [0.13, 0.17, 0.24])))
     a = np.maximum(2 * radius / np.clip(raw, 3.2, 11.5), 0.5)
@@ -52,9 +52,9 @@ def shapes(rng: np.random.Generator, population: Population) -> dict[str, np.nda
     axis_ratio = np.sqrt(((population.q * population.radius) ** 2 + blur**2) / (population.radius**2 + blur**2))
     axis_ratio = np.clip(axis_ratio * np.exp(rng.normal(0, 0.06, number)), 0.12, 0.99)
     b = a * axis_ratio
-    area = np.pi * a * b * np.interp(h, [18, 20, 22, 24, 26], [14, 11, 8.5, 5.5, 3.5]) * np.exp(rng.normal(0, 0.12, number))
+    area = np.pi * a * b * np.interp(h, [18, 20, 22, 24, 26], [16, 13.5, 11.5, 9.5, 6.0]) * np.exp(rng.normal(0, 0.12, number))
     position_error = np.clip(0.03 * 10 ** (0.2 * (h - 22)), 0.01, 0.5)
-    neighbours = _has_neighbour(population, 2.5 * a)
+    neighbours = _has_neighbour(population, 4.5 * a)
     flag = np.where(neighbours, rng.choice([2, 3, 3], number), rng.choice([0, 0, 0, 0, 0, 0, 1, 2], number))
     compact = (population.radius < 0.05) & (h < 25.5)
     return {
@@ -64,11 +64,11 @@ def shapes(rng: np.random.Generator, population: Population) -> dict[str, np.nda
         "b": b,
         "theta": _half_turn(np.degrees(population.pa) + rng.normal(0, 4, number) / np.maximum(1 - axis_ratio, 0.05)),
         "rp": rp,
-        "rk": np.maximum(np.interp(h, _MAGNITUDES, [1.13, 1.1, 1.15, 1.2, 1.28, 1.4, 1.55, 1.8, 1.95, 2.1]) * np.exp(rng.normal(0, 0.14, number)), 1.0),
-        "rf": 2 * radius / 8.7 * np.exp(rng.normal(0, 0.16, number)),
+        "rk": np.maximum(np.interp(h, _MAGNITUDES, [1.10, 1.08, 1.1, 1.15, 1.22, 1.33, 1.5, 1.75, 1.9, 2.05]) * np.exp(rng.normal(0, 0.14, number)), 1.0),
+        "rf": 2 * radius / 8.7 * np.exp(rng.normal(-0.06, 0.16, number)),
         "fwhm": 2.0 * np.hypot(0.7 * population.radius, blur) / population.scale * np.exp(rng.normal(0.1, 0.25, number)),
         "area": np.maximum(np.round(area), 4),
-        "s2n": 10 ** np.interp(h, _MAGNITUDES, [1.84, 1.64, 1.46, 1.26, 1.04, 0.83, 0.63, 0.43, 0.2, 0.0]) * np.exp(rng.normal(0, 0.25, number)),
+        "s2n": 10 ** np.interp(h, _MAGNITUDES, [1.9, 1.72, 1.56, 1.38, 1.18, 0.97, 0.75, 0.5, 0.25, 0.0]) * np.exp(rng.normal(0, 0.25, number)),
         "flag": flag,
         "loss": rng.normal(0.48, 0.10, number) + np.where(h > 23, rng.gamma(1.2, 0.07, number), 0),
         "point": np.where(compact, rng.random(number) < 0.9, rng.random(number) < 0.006).astype(int),
@@ -80,8 +80,8 @@ def magnitudes(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Restricted (PHOTOZ) and moderated (MASS) magnitudes and their errors in one band, each of shape (n,).
 
-    `seen` is what `shapes` gave. A source with negative flux is 99 with the limit in the error column; one outside the exposure is -99 with error 0. The restricted aperture
-    loses about half a magnitude; the error is never under 0.02.
+    `seen` is what `shapes` gave. A source with negative flux is 99 with the limit in the error column; one outside the exposure is -99 with error 0.
+    The restricted aperture loses about half a magnitude; the error is never under 0.02.
     """
     number = len(population)
     total = 10 ** (-0.4 * (population.magnitude(band) - AB_ZERO_MICROJANSKY))
@@ -89,11 +89,11 @@ def magnitudes(
     for flux, pixels, shallower in ((total * 10 ** (-0.4 * (seen["loss"] + rng.normal(0, 0.03, number))), seen["area"], 0.0), (total, 2.2 * seen["area"], 1.6)):
         noise = flux_noise(band, population.scale, pixels, exposure)
         drawn = flux + noise * rng.standard_normal(number) + 0.02 * flux * rng.standard_normal(number)
-        seen = drawn > 0.02 * noise
-        magnitude = AB_ZERO_MICROJANSKY - 2.5 * np.log10(np.where(seen, drawn, 1.0))
-        error = np.maximum(1.0857 * noise / np.where(seen, drawn, 1.0), 0.02)
+        positive = drawn > 0.02 * noise
+        magnitude = AB_ZERO_MICROJANSKY - 2.5 * np.log10(np.where(positive, drawn, 1.0))
+        error = np.maximum(1.0857 * noise / np.where(positive, drawn, 1.0), 0.02)
         limit = BANDS[band].depth + 0.6 - shallower
-        magnitude, error = np.where(seen, magnitude, NOT_DETECTED), np.where(seen, np.minimum(error, 2000), limit)
+        magnitude, error = np.where(positive, magnitude, NOT_DETECTED), np.where(positive, np.minimum(error, 2000), limit)
         columns += [np.where(exposure > 0, magnitude, NOT_OBSERVED), np.where(exposure > 0, error, 0.0)]
     return columns[0], columns[1], columns[2], columns[3]
 

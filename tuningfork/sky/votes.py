@@ -18,7 +18,7 @@ CLASH_PANEL = np.array(
         [0.07, 0.86, 0.06, 0.00, 0.01],
         [0.08, 0.12, 0.77, 0.01, 0.02],
         [0.13, 0.01, 0.01, 0.85, 0.00],
-        [0.05, 0.02, 0.07, 0.01, 0.85],
+        [0.03, 0.01, 0.05, 0.01, 0.90],
     ]
 )
 """Confusion of the people: row, what is there to be seen; column, what a person answers."""
@@ -81,19 +81,19 @@ def class_probabilities(population: Population, band: str, panel: np.ndarray = C
     seen = appearance(population, band)
     log_snr = np.log10(np.maximum(seen["snr"], 1e-3))
     resolved = _step(seen["resolution"], 0.62, 0.10)
-    visible = _step(log_snr, 1.16, 0.12)
+    visible = _step(log_snr, 1.08, 0.12)
     detail = _step(log_snr - 0.45 * np.log10(np.maximum(seen["resolution"], 0.3)), 0.80, 0.14) * _step(seen["resolution"], 1.35, 0.25)
     edge_on = _step(-population.q, -0.42, 0.05) * (population.kind == DISK)
     pattern = np.where(population.kind == DISK, 0.30 + 1.05 * population.structure, 0.10) + 0.45 * edge_on
     features = detail * np.clip(seen["disk"] * pattern, 0, 1)
     disturbed = np.where(population.kind == IRREGULAR, 0.34 + 1.1 * seen["clumps"], 1.0 * seen["clumps"]) + 0.45 * population.merger
-    faint = _step(-log_snr, -1.45, 0.13)
+    faint = _step(-log_snr, -1.42, 0.13)
     irregular = resolved * (np.clip(disturbed, 0, 1) * (0.35 + 0.65 * detail) + 0.22 * faint * (1 - seen["bulge"]))
     smooth = np.clip(1 - features - irregular, 0.04, 1) * (0.55 + 0.45 * seen["bulge"])
     evidence = np.stack([resolved * smooth, resolved * features, irregular, 1 - resolved, np.full(len(population), 0.02)], axis=1)
     shown = evidence**_SHARPNESS
     shown /= shown.sum(axis=1, keepdims=True)
-    hidden = np.array([0.06, 0.02, 0.14, 0.02, 0.76])
+    hidden = np.array([0.04, 0.01, 0.10, 0.01, 0.84])
     shown = visible[:, None] * shown + (1 - visible[:, None]) * hidden
     return shown @ panel
 

@@ -18,10 +18,11 @@ __all__ = ["Sizes", "measure_array", "measure_sizes"]
 
 OUTER_GRID, OUTER_REACH = 64, 5.0  # grid pixels, and half its side in Petrosian radii: sky and neighbours
 INNER_GRID, INNER_REACH = 80, 1.75  # the profile itself
+SMOOTHING = 0.2  # a quadratic is fitted through the annuli within this fraction of each radius: the widest that keeps models to half a percent
 _BATCH_BYTES = 24_000_000
 _COLUMNS = {
     "petrosian_radius_arcsec": ("arcsec", "phys.angSize", "Petrosian radius (semi-major axis, eta = 0.2) measured on the detection image"),
-    "petrosian_flag": (None, "meta.code.qual", "'' measured, floor: not resolved, no_petro: no radius, crowded: more than half of the annulus masked, unobserved"),
+    "petrosian_flag": (None, "meta.code.qual", "'' measured, floor: not resolved, no_petro: none found, crowded: 70 % of the annulus masked, unobserved"),
     "petrosian_radius_circular_arcsec": ("arcsec", "phys.angSize", "Petrosian radius in circular annuli"),
     "ellipticity": (None, "phys.ellipticity", "1 - b/a"),
     "position_angle_deg": ("deg", "pos.posAng", "position angle of the major axis, east of north"),
@@ -112,6 +113,8 @@ def measure_array(
         state.seen = (x >= -0.5) & (x < columns - 0.5) & (y >= -0.5) & (y < rows - 0.5)
     active = np.flatnonzero(state.seen)
     for step in range(10):
+        if not len(active):
+            break
         before = state.radius[active].copy()
         _round(image, weight, state, active, x, y, local, eta, recentre if step else 0.0)
         found = state.found[active]
@@ -120,19 +123,23 @@ def measure_array(
         change = np.abs(state.radius[active] / before - 1)
         lost = ~np.isfinite(found) & (before >= max_radius)
         active = active[(change > 0.02) & ~lost & state.seen[active]] if step else active[state.seen[active]]
-        if not len(active):
-            break
     radius = np.where(state.seen, state.found, np.nan)
     flag = np.full(len(x), "", dtype="U10")
     flag[radius < floor] = "floor"
-    flag[state.share < 0.5] = "crowded"
+    flag[state.share < 0.3] = "crowded"
     flag[~np.isfinite(radius)] = "no_petro"
     flag[~state.seen] = "unobserved"
     return Sizes(radius, np.where(state.seen, state.circular, np.nan), state.ratio, state.angle, state.x, state.y, flag, state.sky)
 
 
 def measure_sizes(
-    mosaic: Mosaic, x_pix: np.ndarray, y_pix: np.ndarray, *, guess_arcsec: np.ndarray | None = None, fallback_arcsec: np.ndarray | float | None = None, **options: float
+    mosaic: Mosaic,
+    x_pix: np.ndarray,
+    y_pix: np.ndarray,
+    *,
+    guess_arcsec: np.ndarray | None = None,
+    fallback_arcsec: np.ndarray | float | None = None,
+    **options: float,
 ) -> Table:
     """Measure galaxies on a detection mosaic.
 
@@ -196,22 +203,24 @@ def _round(
             level, sigma = profiles.ring_sky(wide, good, unit)
             if local:
                 state.sky[part] = np.where(np.isfinite(level), level, state.sky[part])
-            mask = profiles.neighbour_mask(wide - state.sky[part, None, None], wide_good, np.nan_to_num(sigma), unit)
+            noise = np.nan_to_num(sigma) / 3
+            mask = profiles.neighbour_mask(wide - state.sky[part, None, None].astype(np.float32), wide_good, noise, unit)
             good = wide_good & ~mask
         fine, fine_good = _sample(image, weight, state, part, INNER_REACH, inner)
-        fine = fine - state.sky[part, None, None]
+        fine = fine - state.sky[part, None, None].astype(np.float32)
         unit = INNER_GRID / (2 * INNER_REACH)
-        # the noise of a fine pixel, from that of a wide one, for pixels that are independent
-        finer = (OUTER_REACH / OUTER_GRID) / (INNER_REACH / INNER_GRID)
-        sharp = np.nan_to_num(sigma) * np.minimum(finer, np.maximum(scale, 1))
+        # noise of a square of `smooth` fine pixels: that of one native pixel over the root of its area, where it is larger than one
+        native = np.nan_to_num(sigma) * np.maximum(scale, 1)
+        smooth = 7
+        noise = native / np.maximum(smooth * 2 * INNER_REACH * state.radius[part] / INNER_GRID, 1)
         place = np.floor(((np.arange(INNER_GRID) + 0.5) / INNER_GRID - 0.5) * INNER_REACH / OUTER_REACH * OUTER_GRID + OUTER_GRID / 2).astype(int)
-        fine_good = fine_good & ~(mask[:, place][:, :, place] | profiles.neighbour_mask(fine, fine_good, sharp, unit))
+        fine_good = fine_good & ~(mask[:, place][:, :, place] | profiles.neighbour_mask(fine, fine_good, noise, unit, smooth))
         state.seen[part] = fine_good[:, INNER_GRID // 2 - 2 : INNER_GRID // 2 + 2, INNER_GRID // 2 - 2 : INNER_GRID // 2 + 2].any(axis=(1, 2))
         state.ratio[part], state.angle[part] = profiles.shape(fine, fine_good, unit)
         to_pixels = state.radius[part] / unit
         for name, ratio in (("circular", np.ones(len(part))), ("found", state.ratio[part])):
             intensity, within, share = profiles.radial_profile(fine, fine_good, ratio, state.angle[part])
-            crossing = profiles.petrosian_crossing(intensity, within, ratio, 1 / to_pixels, eta=eta, reach=0.17, smallest=round(unit / 4))
+            crossing = profiles.petrosian_crossing(intensity, within, ratio, 1 / to_pixels, eta=eta, reach=SMOOTHING, smallest=round(unit / 4))
             getattr(state, name)[part] = crossing * to_pixels
         at = np.clip(np.nan_to_num(crossing, nan=0).astype(int), 0, share.shape[1] - 1)
         state.share[part] = share[np.arange(len(part)), at]
@@ -233,7 +242,7 @@ def _sample(image: np.ndarray, weight: np.ndarray | None, state: _State, rows: n
     """The image around each galaxy on the grid of `resampler`, to `reach` radii; and which grid pixels were observed by more than half."""
     side = 2 * reach * state.radius[rows]
     centre = np.stack([state.y[rows], state.x[rows]])
-    out = np.empty((len(rows), resampler.pixels, resampler.pixels))
+    out = np.empty((len(rows), resampler.pixels, resampler.pixels), dtype=np.float32)
     good = np.empty(out.shape, dtype=bool)
     sizes = bucket_size(side)
     for n in np.unique(sizes):

@@ -4,6 +4,7 @@ All functions take stacks (B, G, G) whose grid is centred on the galaxy and scal
 every galaxy of the stack. The Petrosian radius itself is decided in `tuningfork.stamps.petrosian`.
 """
 
+import itertools
 from functools import lru_cache
 
 import numpy as np
@@ -67,23 +68,31 @@ def ring_sky(stack: np.ndarray, good: np.ndarray, radius: float, *, inner: float
         return mean_level - slope * mean_wing, noise
 
 
-def neighbour_mask(stack: np.ndarray, good: np.ndarray, sigma: np.ndarray, radius: float) -> np.ndarray:
+def neighbour_mask(stack: np.ndarray, good: np.ndarray, noise: np.ndarray, radius: float, smoothing: int = 3) -> np.ndarray:
     """Pixels (B, G, G) that belong to neighbours, for stacks with the sky taken off.
 
     Galaxies are nearly symmetric under half a turn and neighbours are not: the light above its mirror image is searched for peaks that
-    exceed 5 sigma and twice the mirror image, and what is connected to such a peak above 1.5 sigma is the neighbour. (The mirror image is
+    exceed 5 sigma and twice the mirror image, and what is connected to such a peak above 2 sigma is the neighbour. (The mirror image is
     how the SDSS pipeline takes blends apart, Lupton et al. 2001.) Arms and knots of less contrast than two stay with their galaxy; the
     middle, within 0.3 of the radius, is never a neighbour.
+
+    Parameters
+    ----------
+    stack, good : ndarray, shape (B, G, G)
+    noise : ndarray, shape (B,)
+        Standard deviation of the mean over ``smoothing`` x ``smoothing`` grid pixels.
+    radius : float
+        Petrosian radius in grid pixels.
     """
     size = stack.shape[1]
-    plane = np.where(good, stack, 0.0)
-    smooth = ndimage.uniform_filter(plane, size=(1, 3, 3), mode="constant")
-    level = sigma[:, None, None] / 3
+    plane = np.where(good, stack, np.float32(0))
+    smooth = ndimage.uniform_filter(plane, size=(1, smoothing, smoothing), mode="constant")
+    level = np.float32(np.sqrt(2)) * noise.astype(np.float32)[:, None, None]  # of the difference of two independent places
     mirror = np.maximum(smooth[:, ::-1, ::-1], 0)
     mirror = np.where(good[:, ::-1, ::-1], mirror, 0)
     excess = smooth - mirror
     middle = coordinates(size)[2] < 0.3 * radius
-    grown = (excess > np.maximum(1.5 * level, 0.05 * mirror)) & ~middle
+    grown = (excess > np.maximum(2 * level, 0.05 * mirror)) & ~middle
     seeds = (excess > 5 * level) & (smooth > 2 * mirror) & ~middle
     structure = np.zeros((3, 3, 3), dtype=bool)
     structure[1] = True  # connected within a galaxy's plane, never from one galaxy of the stack to the next
@@ -112,16 +121,15 @@ def shape(stack: np.ndarray, good: np.ndarray, radius: float, iterations: int = 
     would make them rounder. Masked pixels take the value of their mirror image. Axis ratios are kept above 0.1; 1 and 0 where there is no light.
     """
     size = stack.shape[1]
-    x, y, _ = coordinates(size)
     mirror = good[:, ::-1, ::-1]
-    light = np.where(good, stack, np.where(mirror, stack[:, ::-1, ::-1], 0.0)).reshape(len(stack), -1)
-    products = np.stack([x * x, x * y, y * y]).reshape(3, -1)
+    light = np.where(good, stack, np.where(mirror, stack[:, ::-1, ::-1], 0.0)).reshape(len(stack), -1).astype(np.float32)
+    products = _products(size).astype(np.float32)
     ratio, angle = np.ones(len(stack)), np.zeros(len(stack))
     for _ in range(iterations):
-        a = _elliptical(size, ratio, angle).reshape(len(stack), -1) * np.sqrt(ratio)[:, None]
-        # minus a narrow Gaussian: pixels make the very middle round
-        weight = np.exp(-0.5 * (a / (0.6 * radius)) ** 2) - np.exp(-0.5 * (a / (0.3 * radius)) ** 2)
-        moments = (light * weight) @ products.T
+        square = (_elliptical_squared(size, ratio, angle) * (-0.5 * ratio[:, None] / (0.5 * radius) ** 2)).astype(np.float32)
+        # minus a narrow Gaussian (of 0.2 radius where the wide one has 0.5): pixels make the very middle round
+        weight = np.exp(square) - np.exp(6.25 * square)
+        moments = ((light * weight) @ products.T).astype(np.float64)
         xx, xy, yy = moments.T
         half, delta = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
         usable = (half > delta) & (half > 0)
@@ -144,7 +152,7 @@ def radial_profile(stack: np.ndarray, good: np.ndarray, ratio: np.ndarray, angle
     """
     count, size, _ = stack.shape
     bins = size // 2 + 1
-    a = _elliptical(size, ratio, angle).reshape(count, -1)
+    a = np.sqrt(_elliptical_squared(size, ratio, angle))
     np.minimum(a, bins, out=a)
     low = a.astype(np.int32)
     share_high = a - low
@@ -176,7 +184,10 @@ def radial_profile(stack: np.ndarray, good: np.ndarray, ratio: np.ndarray, angle
 def petrosian_crossing(
     intensity: np.ndarray, within: np.ndarray, ratio: np.ndarray, pixel: np.ndarray, *, eta: float, reach: float, smallest: int
 ) -> np.ndarray:
-    """Semi-major axis (B,), in grid pixels, where the intensity first falls below `eta` times the mean within; NaN where it never does.
+    """Semi-major axis (B,), in grid pixels, where the intensity falls below `eta` times the mean within; NaN where it never does.
+
+    Noise makes several crossings. The first is biased low; the one that best divides the profile into above and below (the largest sum, over
+    ln r, of the excess inside it) is biased high by as much: their geometric mean is taken. Without noise they are one.
 
     Parameters
     ----------
@@ -195,26 +206,31 @@ def petrosian_crossing(
     bins = intensity.shape[1]
     k = np.maximum(np.arange(bins), 1.0)
     value, slope, curve = np.einsum("dkj,bj->dbk", _savitzky_golay(bins, reach), _filled(intensity))
-    # a pixel of side p adds p^2/24 of the Laplacian (along the minor axis the ellipse's coordinate is stretched by 1 / ratio); a tent-shaped annulus has variance 1/6
+    # a pixel of side p adds p^2/24 of the Laplacian (the ellipse's coordinate is stretched by 1 / ratio along the minor axis);
+    # a tent-shaped annulus has variance 1/6
     pixels = ((pixel**2 + 1) / 24 * (1 + ratio**-2.0) / 2)[:, None]
     value = value - pixels * (curve + slope / k) - (curve + 2 * slope / k) / 12
     excess = value - eta * within
     excess[:, :smallest] = np.inf
     above = np.nan_to_num(excess, nan=np.inf) > 0
     falls = above[:, :-1] & ~above[:, 1:]
-    first = np.argmax(falls, axis=1)
+    relative = np.clip(np.nan_to_num(excess / np.maximum(within, 1e-300), nan=1.0, posinf=1.0), -1, 1) / k
+    total = np.cumsum(relative, axis=1)[:, :-1]
+    best, first = np.argmax(np.where(falls, total, -np.inf), axis=1), np.argmax(falls, axis=1)
     rows = np.arange(len(excess))
-    e0, e1 = excess[rows, first], excess[rows, first + 1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        fraction = np.where(np.isfinite(e0), e0 / (e0 - e1), 1.0)
-    return np.where(falls.any(axis=1), first + fraction, np.nan)
+    places = []
+    for at in (first, best):
+        e0, e1 = excess[rows, at], excess[rows, at + 1]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            places.append(at + np.where(np.isfinite(e0), e0 / (e0 - e1), 1.0))
+    return np.where(falls.any(axis=1), np.sqrt(places[0] * places[1]), np.nan)
 
 
 @lru_cache(maxsize=16)
 def _rings(size: int, radius: float, inner: float) -> tuple[list[np.ndarray], np.ndarray]:
     r = coordinates(size)[2].ravel()
     edges = np.linspace(inner * radius, size / 2, 9)
-    rings = [np.flatnonzero((r >= low) & (r < high)) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    rings = [np.flatnonzero((r >= low) & (r < high)) for low, high in itertools.pairwise(edges)]
     rings = [ring for ring in rings if len(ring) >= 8]
     return rings, np.array([r[ring].mean() for ring in rings])
 
@@ -232,11 +248,16 @@ def _savitzky_golay(bins: int, reach: float) -> np.ndarray:
     return matrix
 
 
-def _elliptical(size: int, ratio: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Semi-major axis (B, size, size) of the ellipse through each pixel."""
+def _elliptical_squared(size: int, ratio: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Square of the semi-major axis (B, size * size) of the ellipse through each pixel: a quadratic form, so one matrix product."""
+    c, s, f = np.cos(angle), np.sin(angle), ratio**-2.0
+    return np.stack([c * c + s * s * f, 2 * c * s * (1 - f), s * s + c * c * f], axis=1) @ _products(size)
+
+
+@lru_cache(maxsize=16)
+def _products(size: int) -> np.ndarray:
     x, y, _ = coordinates(size)
-    c, s = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None]
-    return np.hypot(x * c + y * s, (y * c - x * s) / ratio[:, None, None])
+    return np.stack([x * x, x * y, y * y]).reshape(3, -1)
 
 
 def _filled(profile: np.ndarray) -> np.ndarray:

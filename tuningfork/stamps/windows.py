@@ -87,13 +87,13 @@ class Cutter:
         start = centre - side / 2 + 0.5 - first
         windows = self.mosaic.pixels.windows(first[0], first[1], self._resampler.buffer("windows", (count, n, n)))
         weights = self._resampler.weights(start, side, n)
-        seen = self._seen(first, windows)
+        seen, infinite = self._seen(first, windows)
         whole = seen.all(axis=(1, 2))
         status, reason = np.full(count, "ok", dtype="U20"), np.full(count, "", dtype=object)
         coverage = np.ones(count)
         holes = np.flatnonzero(~whole)
         if len(holes):
-            coverage[holes] = self._judge(holes, first, centre, windows, seen, weights, status, reason)
+            coverage[holes] = self._judge(holes, first, centre, side, seen, infinite, status, reason)
             windows[holes] = np.where(seen[holes], windows[holes], np.float32(np.nan))
         flat = windows.reshape(count, n * n)
         border = np.full((count, BORDER), np.nan, dtype=np.float32)
@@ -128,39 +128,42 @@ class Cutter:
             peak &= coarse > padded[:, dy : dy + COARSE, dx : dx + COARSE]
         return {"sky": sky, "sky_sigma": sigma, "snr": snr, "n_neighbours": peak.sum(axis=(1, 2)).astype(np.float64)}
 
-    def _seen(self, first: np.ndarray, windows: np.ndarray) -> np.ndarray:
-        """Which pixels were observed: weight above zero, or where there is no weight map neither NaN nor exactly zero."""
+    def _seen(self, first: np.ndarray, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Which pixels were observed (weight above zero, or where there is no weight map neither NaN nor exactly zero), and those of them that are infinite.
+
+        Infinite pixels are taken out of the observed ones; None where there is none.
+        """
         if self.mosaic.weight is None:
             seen = windows != 0
         else:
             seen = self.mosaic.weight.windows(first[0], first[1], self._resampler.buffer("weight", windows.shape)) > 0
         seen &= windows == windows  # false for NaN, and faster than isnan
         infinite = np.isinf(windows)
-        if infinite.any():
-            # an infinite pixel counts as observed: it must make the stamp `nonfinite`, not pass as a hole
-            self._infinite: np.ndarray | None = infinite & seen
-            seen &= ~infinite
-        else:
-            self._infinite = None
-        return seen
+        if not infinite.any():
+            return seen, None
+        infinite &= seen
+        seen &= ~infinite
+        return seen, infinite
 
     def _judge(
         self,
         rows: np.ndarray,
         first: np.ndarray,
         centre: np.ndarray,
-        windows: np.ndarray,
+        side: np.ndarray,
         seen: np.ndarray,
-        weights: np.ndarray,
+        infinite: np.ndarray | None,
         status: np.ndarray,
         reason: np.ndarray,
     ) -> np.ndarray:
         """Set status and reason of the windows with holes; returns the observed fraction of each."""
-        along_y, along_x = weights[0, rows].mean(axis=1), weights[1, rows].mean(axis=1)
-        fraction = np.einsum("by,byx,bx->b", along_y, seen[rows].astype(np.float32), along_x).astype(np.float64)
-        fraction = np.where(fraction > 1 - 1e-6, 1.0, np.where(fraction < 1e-6, 0.0, fraction))
-        n = windows.shape[1]
+        n = seen.shape[1]
         place = np.arange(n)
+        # lengths of the pixels in the window, in float64: the float32 weights are not exact enough to tell 1 from nearly 1
+        low = (centre[:, rows] - side[rows] / 2 + 0.5 - first[:, rows])[..., None]
+        along_y, along_x = np.clip(np.minimum(low + side[rows, None], place + 1) - np.maximum(low, place), 0, None) / side[rows, None]
+        fraction = np.einsum("by,byx,bx->b", along_y, seen[rows].astype(np.float64), along_x)
+        fraction = np.where(fraction > 1 - 1e-9, 1.0, np.where(fraction < 1e-9, 0.0, fraction))
         inside = [(first[axis, rows, None] + place >= 0) & (first[axis, rows, None] + place < self.mosaic.shape[axis]) for axis in (0, 1)]
         on_image = (along_y * inside[0]).sum(axis=1) * (along_x * inside[1]).sum(axis=1)
         middle = np.floor(centre[:, rows] + 0.5).astype(np.int64) - first[:, rows]
@@ -168,13 +171,13 @@ class Cutter:
         object_seen = seen[rows[:, None, None], near[0][:, :, None], near[1][:, None, :]].any(axis=(1, 2))
         for i, row in enumerate(rows.tolist()):
             off = 1 - on_image[i]
-            if self._infinite is not None and (self._infinite[row] & (along_y[i] > 0)[:, None] & (along_x[i] > 0)).any():
+            if infinite is not None and (infinite[row] & (along_y[i] > 0)[:, None] & (along_x[i] > 0)).any():
                 status[row], reason[row] = "nonfinite", "infinite pixels"
             elif fraction[i] < self.min_coverage or not object_seen[i]:
                 what = f"{fraction[i]:.1%} of the window was observed" if fraction[i] < self.min_coverage else "the object itself was not observed"
                 status[row], reason[row] = ("outside_footprint" if off > 0.5 * (1 - fraction[i]) else "blank"), what
             elif fraction[i] < 1:
-                where = f", {off:.1%} is off the image" if off > 1e-6 else ""
+                where = f", {off:.1%} is off the image" if off > 1e-9 else ""
                 status[row], reason[row] = "partial", f"{fraction[i]:.1%} of the window was observed{where}"
         return fraction
 

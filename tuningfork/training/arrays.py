@@ -14,11 +14,30 @@ __all__ = ["ArrayStamps", "Stamps", "name_some"]
 class Stamps(Protocol):
     """What training and inference need of a set of stamps; `tuningfork.stamps.store.StampSet` is one."""
 
-    object_id: np.ndarray
-    status: np.ndarray
-    scalars: Mapping[str, np.ndarray]
-    shape: tuple[int, ...]
-    dtype: np.dtype
+    @property
+    def object_id(self) -> np.ndarray:
+        """Ids, (N,)."""
+        ...
+
+    @property
+    def status(self) -> np.ndarray:
+        """Statuses, (N,)."""
+        ...
+
+    @property
+    def scalars(self) -> Mapping[str, np.ndarray]:
+        """Numbers of each stamp, (N,) by name."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(C, H, W) of one stamp."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of a pixel."""
+        ...
 
     def __len__(self) -> int: ...
 

@@ -64,16 +64,17 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
 @contextlib.contextmanager
 def session(device: torch.device, threads: int | None = None, seed: int | None = None) -> Iterator[None]:
     """Set threads, deterministic algorithms (on the CPU) and torch's own generator (dropout), and put all of them back at the end."""
+    memory: Any = torch.utils.deterministic
     before = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    benchmark, fill = torch.backends.cudnn.benchmark, torch.utils.deterministic.fill_uninitialized_memory
+    benchmark, fill = torch.backends.cudnn.benchmark, memory.fill_uninitialized_memory
     try:
         if threads:
             torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(device.type == "cpu")
         # filling new memory with NaN is a debugging aid of the deterministic mode that costs time at every operation
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        memory.fill_uninitialized_memory = False
         torch.backends.cudnn.benchmark = device.type == "cuda"
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             if seed is not None:
@@ -82,4 +83,4 @@ def session(device: torch.device, threads: int | None = None, seed: int | None =
     finally:
         torch.set_num_threads(before)
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-        torch.backends.cudnn.benchmark, torch.utils.deterministic.fill_uninitialized_memory = benchmark, fill
+        torch.backends.cudnn.benchmark, memory.fill_uninitialized_memory = benchmark, fill

@@ -147,6 +147,7 @@ def train(
             "network": {"name": network["name"], "options": options},
             "in_channels": channels,
             "image_size": side,
+            "pixel_type": str(np.dtype(stamps.dtype)),
             "targets": list(targets),
             "task": task,
             "target_mean": training_data.target_mean,

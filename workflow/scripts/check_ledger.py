@@ -12,7 +12,7 @@ from tuningfork.tables import read_columns
 
 selected = read_columns(snakemake.input.selected, ["object_id"])["object_id"]
 ledger = read_columns(snakemake.input.ledger, ["object_id", "status"])
-assert_conserved(selected, ledger["object_id"])
+assert_conserved(selected, ledger)
 counts = dict(sorted(Counter(ledger["status"].tolist()).items()))
 log.info("%d objects: %s", len(selected), counts)
 write_json(snakemake.output[0], {"objects": len(selected), "statuses": counts})

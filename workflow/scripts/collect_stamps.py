@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tuningfork import tables
 from tuningfork.files import digest_of, sha256_of, write_json
-from tuningfork.stamps.shard import ledger_of
+from tuningfork.stamps.rows import ledger_of
 
 digests = {Path(path).stem: Path(path).read_text().strip() for path in snakemake.input}
 ledger = ledger_of([Path(path).with_suffix(".arrow") for path in snakemake.input])

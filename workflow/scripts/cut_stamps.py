@@ -4,7 +4,8 @@ from tuningfork.scripting import start
 
 log = start(snakemake)
 
-from tuningfork.stamps.shard import cut_objects, rows_of_shard
+from tuningfork.stamps.rows import rows_of_shard
+from tuningfork.stamps.shard import cut_objects
 from tuningfork.stamps.store import write_shard
 
 objects = rows_of_shard(snakemake.input.table, snakemake.wildcards.shard)

@@ -7,7 +7,7 @@ log = start(snakemake)
 from pathlib import Path
 
 from tuningfork.files import digest_of
-from tuningfork.samples.build import fold_split
+from tuningfork.samples.build import fold_split, refuse_leak
 from tuningfork.stamps.store import StampSet
 from tuningfork.tables import read_columns
 from tuningfork.training.loop import train
@@ -18,6 +18,8 @@ if training["fold"] is not None:
     objects["split"] = fold_split(objects, training["fold"], training["folds"], training["split_seed"])
 name = snakemake.wildcards.model
 parent = files.get("parent")
+if parent:
+    refuse_leak(read_columns(files.parent_objects), objects)
 params = {key: snakemake.params[key] for key in ("code", "training", "parent", "frozen")}
 train(
     network=training["network"],
