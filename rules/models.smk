@@ -134,3 +134,27 @@ rule evaluate_model:
         "../envs/io.yaml"
     script:
         "../workflow/scripts/evaluate_model.py"
+
+
+rule check_model:
+    input:
+        "results/models/{model}/metrics.json",
+    output:
+        "results/models/{model}/checks.json",
+    log:
+        "logs/check_model/{model}.log",
+    benchmark:
+        "logs/check_model/{model}.benchmark.tsv"
+    params:
+        code=wf.code("check_model"),
+        claims=lambda w: wf.config.models[w.model].claims.model_dump(mode="json"),
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    message:
+        "Checking what is claimed of {wildcards.model}"
+    conda:
+        "../envs/io.yaml"
+    script:
+        "../workflow/scripts/check_model.py"

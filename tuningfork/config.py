@@ -228,6 +228,7 @@ class SampleBase(Section):
     votes: Literal["exclusive", "independent"] = Field(
         "exclusive", description="of task fractions: exclusive if a classifier gave one answer, independent if several boxes could be ticked"
     )
+    assumed_votes: int | None = Field(None, ge=1, description="classifiers an object where the labels do not say; for the noise floor, which then says so")
     split: Split = Field(default_factory=Split)
     shards: Shards = Field(default_factory=Shards)
 
@@ -305,6 +306,14 @@ class Network(Section):
     options: dict[str, Any] = Field(default_factory=dict, description="options of that network, such as width")
 
 
+class Claims(Section):
+    """What must be true of a model, or the run fails; judged by the intervals of paired differences on the test rows."""
+
+    better_than: tuple[str, ...] = Field((), description="baselines (mean, filter mean, size and magnitude, border pixels, picture features) or models of compare_to")
+    no_better_than: tuple[str, ...] = Field((), description="the same, for controls")
+    above_floor: bool = Field(False, description="the error must not fall below the noise of the labels: if it does, something leaks")
+
+
 class Model(Section):
     """A trained network."""
 
@@ -317,6 +326,7 @@ class Model(Section):
     folds: int = Field(0, ge=0, le=50, description="leave-groups-out folds: as many further networks, so that rows trained on get out-of-fold predictions")
     compare_to: tuple[Name, ...] = Field((), description="models whose predictions on the same rows are compared with this one's, pair by pair")
     predict: tuple[Name, ...] = Field((), description="further samples to predict")
+    claims: Claims | None = Field(None, description="what must be true of it, or the run fails")
 
     @field_validator("folds")
     @classmethod

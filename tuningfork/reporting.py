@@ -4,6 +4,7 @@ Everything is computed in `tuningfork.analysis` and drawn in `tuningfork.publish
 """
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from tuningfork.stamps.store import StampSet
 
 SCALARS = ("snr", "zoom", "n_neighbours")
 EXAMPLES = 12
+METRIC_LABELS = {"per_sample_rmse": "per-sample RMSE", "mse": "mean squared error", "rmse": "RMSE"}
+RANGES = ("UV", "optical", "NIR")
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,15 @@ def evaluate_model(objects: dict[str, np.ndarray], predictions: Mapping[str, dic
     at = stamps.index_of(objects["object_id"])
     objects = {**objects, **{scalar: stamps.scalars[scalar][at] for scalar in SCALARS if scalar in stamps.scalars}}
     metrics = evaluate(
-        objects, predictions[name], targets=targets, task=task, seed=seed, stamps=stamps, vote_model=spec["vote_model"], simulated=spec["simulated"]
+        objects,
+        predictions[name],
+        targets=targets,
+        task=task,
+        seed=seed,
+        stamps=stamps,
+        vote_model=spec["vote_model"],
+        assumed_votes=spec["assumed_votes"],
+        simulated=spec["simulated"],
     )
     others = [other for other in predictions if other != name]
     metrics["model"] = name
@@ -70,7 +81,7 @@ def read_history(path: str | Path) -> dict[str, np.ndarray]:
 def draw_learning_curves(histories: Mapping[str, Mapping[str, np.ndarray]], spec: Mapping[str, Any], path: str) -> None:
     """Training and validation loss of the model, its folds and the models beside it."""
     best = {name: int(history["epoch"][np.nanargmin(history["validation_loss"])]) for name, history in histories.items()}
-    figures.save(figures.learning_curves(histories, best_epoch=best, loss_label=spec["loss"].replace("_", " "), simulated=spec["simulated"]), path)
+    figures.save(figures.learning_curves(histories, best_epoch=best, loss_label=METRIC_LABELS.get(spec["loss"], spec["loss"].replace("_", " ")), simulated=spec["simulated"]), path)
 
 
 def draw_comparison(found: Evaluation, path: str) -> None:
@@ -116,9 +127,17 @@ def draw_groups(found: Evaluation, path: str) -> None:
                 "estimates": {found.spec["model"]: (entry["headline"]["value"], entry["headline"]["lo"], entry["headline"]["hi"])},
                 "baselines": {beside: entry["baselines"][beside]["value"]} if beside in entry["baselines"] else {},
             }
-            for group, entry in table.items()
+            for group, entry in sorted(table.items(), key=lambda item: _by_wavelength(item[0]))
         ]
     figures.save(figures.rmse_by(panels, metric_label=_metric_label(found), simulated=found.spec["simulated"]), path)
+
+
+def _by_wavelength(group: str) -> tuple[int, str]:
+    """Filters and wavelength ranges from blue to red (HST names below 200 count in 10 nm, the others in nm); other groups as they are named."""
+    if group in RANGES:
+        return RANGES.index(group), group
+    number = re.fullmatch(r"f(\d{3})\w+", group)
+    return (int(number[1]) * (10 if int(number[1]) < 200 else 1), group) if number else (0, group)
 
 
 def draw_calibration(found: Evaluation, path: str) -> None:
@@ -179,9 +198,8 @@ def _main_section(metrics: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _metric_label(found: Evaluation) -> str:
-    return {"per_sample_rmse": "per-sample RMSE", "rmse": f"RMSE of {found.spec['targets'][0]}"}.get(
-        found.metrics["headline"], found.metrics["headline"].replace("_", " ")
-    )
+    name = found.metrics["headline"]
+    return f"RMSE of {found.spec['targets'][0]}" if name == "rmse" else METRIC_LABELS.get(name, name.replace("_", " "))
 
 
 def draw_sample(objects: Mapping[str, np.ndarray], ledger: Mapping[str, np.ndarray], stamps: StampSet, *, simulated: bool, seed: int, gallery: str, scatter: str) -> None:

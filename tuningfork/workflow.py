@@ -71,6 +71,7 @@ class Workflow:
         files = [f"results/catalogues/{name}.{suffix}" for name in self.config.catalogues for suffix in FORMATS]
         files += [f"results/catalogues/{name}_wide.csv" for name in self.config.catalogues]
         files += [f"results/models/{name}/metrics.json" for name, model in self.config.models.items() if self._is_labelled(model.train)]
+        files += [f"results/models/{name}/checks.json" for name, model in self.config.models.items() if model.claims]
         files += [f"results/models/{model}/predictions/{sample}.parquet" for model, sample in self.predictions()]
         files += [f"results/samples/{name}/figures/stamps.png" for name in self.samples()]
         return files
@@ -163,6 +164,7 @@ class Workflow:
             "parent": model.start_from,
             "loss": recipe_of(model, self.recipes)["loss"],
             "vote_model": {"exclusive": "multinomial", "independent": "binomial"}[sample.votes],
+            "assumed_votes": sample.assumed_votes,
             "histories": [name, *self.folds(name), *model.compare_to],
             "simulated": self.simulated(model.train),
         }

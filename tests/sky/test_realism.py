@@ -34,7 +34,7 @@ def visual():
     parameters = SkyParameters(goodss_side_px=3000)
     population = galaxies.goodss(parameters)
     exposure = np.ones((population.side, population.side), np.float32)
-    return candels.kartaltepe(parameters, population, exposure)
+    return candels.kartaltepe(parameters, population, exposure, candels.guo(parameters, population, exposure)[1])
 
 
 def read_labels(path):
@@ -88,10 +88,12 @@ def test_candels_votes_are_spread_as_the_real_ones(visual, shared_data):
 
 def test_some_galaxies_stand_in_two_sub_fields_with_votes_of_their_own(visual):
     table, link, votes = visual
-    ids, count = np.unique(np.asarray(table["ID"]), return_counts=True)
+    table = table[table["Depth"] == 2]
+    galaxy = np.asarray(link["galaxy_id"])
+    ids, count = np.unique(galaxy, return_counts=True)
     doubled = ids[count == 2]
     assert count.max() == 2 and 0.01 < len(doubled) / len(ids) < 0.06
-    pairs = np.array([np.flatnonzero(np.asarray(table["ID"]) == number) for number in doubled])
+    pairs = np.array([np.flatnonzero(galaxy == name) for name in doubled])
     areas = np.asarray(table["Area"])[pairs]
     assert (areas[:, 0] != areas[:, 1]).all()
     assert len(np.unique(link["object_id"])) == len(link)
@@ -99,6 +101,20 @@ def test_some_galaxies_stand_in_two_sub_fields_with_votes_of_their_own(visual):
     repeat = np.sqrt(((seen[pairs[:, 0]] - seen[pairs[:, 1]]) ** 2).mean(axis=1)).mean()
     random = np.sqrt(((seen[pairs[:, 0]] - seen[np.roll(pairs[:, 1], 1)]) ** 2).mean(axis=1)).mean()
     assert 0.05 < repeat < 0.8 * random  # real: .163 against .296
+
+
+def test_the_deep_sub_field_was_classified_at_three_depths(visual):
+    """As published: one row an object at two epochs, and the deep third of them again at four and at ten, by five people or more."""
+    table, link, _ = visual
+    depth, area = np.asarray(table["Depth"]), np.asarray(table["Area"])
+    assert (depth == 2).sum() == len(link) and len(np.unique(table["ID"])) == len(table)
+    deep = {epochs: table[(depth == epochs) & (area == "deep")] for epochs in (2, 4, 10)}
+    assert len(table) == len(link) + len(deep[4]) + len(deep[10])
+    for epochs in (4, 10):
+        assert deep[epochs]["ID"].tolist() == [name.replace("deep2_", f"deep{epochs}_") for name in deep[2]["ID"].tolist()]
+        assert (deep[epochs]["NCl"] >= 5).all() and (deep[epochs]["RAdeg"] == deep[2]["RAdeg"]).all()
+        fractions = [np.column_stack([deep[e][name] for name in candels.FRACTIONS]) for e in (2, epochs)]
+        assert 0 < np.abs(fractions[0] - fractions[1]).mean() < np.abs(fractions[0] - np.roll(fractions[1], 1, axis=0)).mean()
 
 
 def test_own_filter_cut_gives_stamps_in_the_published_proportion(clash):

@@ -1,6 +1,7 @@
 """The stand-in archives over real HTTP on loopback."""
 
 import io
+import re
 import socket
 import time
 from urllib.parse import urlsplit
@@ -116,7 +117,10 @@ def test_get_and_newline_body_are_the_same_query(archive):
 def test_the_reply_is_a_valid_votable_of_version_1_4(archive):
     reply, document = votable(archive, **{"-source": "J/ApJS/221/11", "-out": "**", "-out.max": "unlimited"})
     assert document.version == "1.4"
-    assert validate(io.BytesIO(reply.content), io.StringIO())
+    report = io.StringIO()
+    validate(io.BytesIO(reply.content), report)
+    # VizieR gives columns such as f(Sph) a name and no XML identifier, and the parser warns (W03) that it makes one
+    assert set(re.findall(r"\b[EW]\d\d\b", report.getvalue())) == {"W03"}
 
 
 def test_fifty_rows_unless_asked_for_more_and_the_cut_is_announced(archive):
@@ -146,6 +150,7 @@ def test_blanks_are_masked_and_limits_stay(archive):
 @pytest.mark.parametrize(
     ("condition", "test"),
     [("Hmag=<22", lambda t: t["Hmag"] < 22), ("Hmag=>=22", lambda t: t["Hmag"] >= 22), ("Hmag=20..22", lambda t: (t["Hmag"] >= 20) & (t["Hmag"] <= 22)),
+     ("Depth=2", lambda t: t["Depth"] == 2), ("f(Sph)=>0.5", lambda t: t["f_Sph_"] > 0.5),
      ("Area=wide", lambda t: t["Area"] == "wide"), ("Area=!=wide", lambda t: t["Area"] != "wide"), ("Area=deep|ers", lambda t: t["Area"] != "wide")],
 )  # fmt: skip
 def test_constraints_are_really_evaluated(archive, condition, test):

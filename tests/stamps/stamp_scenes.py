@@ -24,12 +24,12 @@ def write_mosaic(path: Path, image: np.ndarray, *, scale: float = SCALE, rotatio
     return path
 
 
-def sersic(size: int, x: float, y: float, re: float, n: float, b: float, ratio: float = 1.0, angle: float = 0.0) -> np.ndarray:
+def sersic(size: int, x: float, y: float, re: float, n: float, b_n: float, ratio: float = 1.0, angle: float = 0.0) -> np.ndarray:
     """A Sersic model integrated over pixels: Gauss-Legendre 5 x 5 everywhere, 41 x 41 points in the core; total flux 1 on the grid."""
     c, s = np.cos(angle), np.sin(angle)
 
     def profile(dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
-        return np.exp(-b * ((np.hypot(dx * c + dy * s, (dy * c - dx * s) / ratio) / re) ** (1 / n) - 1))
+        return np.exp(-b_n * ((np.hypot(dx * c + dy * s, (dy * c - dx * s) / ratio) / re) ** (1 / n) - 1))
 
     grid_y, grid_x = np.mgrid[:size, :size]
     nodes, weights = np.polynomial.legendre.leggauss(5)

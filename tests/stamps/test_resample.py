@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -28,8 +30,8 @@ def test_flux_in_the_square_comes_back(x, y, side, pixels):
 def test_every_output_pixel_is_the_mean_of_what_it_covers():
     stamp = resample_windows(IMAGE, [40.3], [51.7], [13.7], 9)[0]
     edges_x, edges_y = 40.3 + 13.7 * (np.arange(10) / 9 - 0.5), 51.7 + 13.7 * (np.arange(10) / 9 - 0.5)
-    across = np.array([covered(a, b, 100) for a, b in zip(edges_x[:-1], edges_x[1:], strict=True)])
-    along = np.array([covered(a, b, 90) for a, b in zip(edges_y[:-1], edges_y[1:], strict=True)])
+    across = np.array([covered(a, b, 100) for a, b in pairwise(edges_x)])
+    along = np.array([covered(a, b, 90) for a, b in pairwise(edges_y)])
     np.testing.assert_allclose(stamp, along @ IMAGE @ across.T / (13.7 / 9) ** 2, rtol=3e-6)
 
 

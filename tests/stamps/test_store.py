@@ -61,7 +61,7 @@ def test_damage_is_found(tmp_path):
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 1
     path.write_bytes(flipped)
-    with pytest.raises(StampError, match="digest|promises"):
+    with pytest.raises(StampError, match="promises"):
         StampSet([path])
     assert len(StampSet([path], verify=False)) == 40
     path.write_bytes(whole)

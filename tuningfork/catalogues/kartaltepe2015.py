@@ -1,7 +1,7 @@
 """Kartaltepe et al. (2015): visual classes of CANDELS galaxies in GOODS-S, from VizieR's J/ApJS/221/11/table3 (one row a galaxy and depth).
 
 A classifier may tick several boxes, so the five published fractions are five binomials and need not sum to 1: they are kept as ``f_*``
-beside the normalised ``p_*``. Column names follow the CDS byte-by-byte description.
+beside the normalised ``p_*``. Column names follow the CDS byte-by-byte description, and stand in `NAMES` alone.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from astropy.table import MaskedColumn, Table
+from astropy.table import Column, MaskedColumn, Table
 
 from tuningfork import tables
 from tuningfork.catalogues import columns as common
@@ -18,15 +18,22 @@ from tuningfork.errors import CatalogueError
 TABLE = "J/ApJS/221/11/table3"
 BIBCODE = "2015ApJS..221...11K"
 
-# Published name first; then the name in the table of single votes.
-FRACTIONS = {
-    "smooth": ("f(Sph)", "ClSph"),
-    "features": ("f(Dk)", "ClDk"),
-    "irregular": ("f(Ir)", "ClIr"),
-    "point_source": ("f(PS)", "ClPS"),
-    "unclassifiable": ("f(UnCl)", "ClUn"),
+# Quantity -> published name; VizieR renames the columns of position in many tables.
+NAMES: dict[str, tuple[str, ...]] = {
+    "depth": ("Depth",),
+    "area": ("Area",),
+    "id": ("ID",),
+    "ra": ("RAdeg", "RAJ2000"),
+    "dec": ("DEdeg", "DEJ2000"),
+    "guo_seq": ("Seq",),
+    "mag": ("Hmag",),
+    "n_votes": ("NCl",),
+    "f_smooth": ("f(Sph)",),
+    "f_features": ("f(Dk)",),
+    "f_irregular": ("f(Ir)",),
+    "f_point_source": ("f(PS)",),
+    "f_unclassifiable": ("f(UnCl)",),
 }
-NAMES = {"depth": ("Depth",), "area": ("Area",), "id": ("ID",), "ra": ("RAdeg", "RAJ2000"), "dec": ("DEdeg", "DEJ2000"), "mag": ("Hmag",)}
 
 COLUMNS: dict[str, common.Info] = {
     **{name: common.COLUMNS[name] for name in (*common.STANDARD, "n_votes")},
@@ -39,15 +46,13 @@ COLUMNS: dict[str, common.Info] = {
 }
 
 
-def catalogue_ids(area: np.ndarray, depth: np.ndarray, identifier: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Identifiers ``GDS_<sub-field>_<n>`` and ``GDS_<n>`` from the published Area, Depth and ID.
-
-    The published ID already carries the sub-field (``deep2_10000``, with or without ``GDS_``); a bare number gets it from area and depth.
+def catalogue_ids(identifier: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Identifiers ``GDS_<sub-field>_<n>`` and ``GDS_<n>`` from the published ID, which carries the sub-field (``deep2_10000``).
 
     Parameters
     ----------
-    area, depth, identifier : array of str, shape (N,)
-        For example ``deep``, ``2epoch`` or ``2``, ``deep2_10000`` or ``10000``.
+    identifier : array of str, shape (N,)
+        With or without ``GDS_`` in front; zeros that pad the number are dropped, as in the published label files.
 
     Returns
     -------
@@ -57,25 +62,13 @@ def catalogue_ids(area: np.ndarray, depth: np.ndarray, identifier: np.ndarray) -
     Raises
     ------
     CatalogueError
-        An identifier is none of these forms.
+        An identifier has another form.
     """
-    catalogue, galaxy = [], []
-    for a, d, text in zip(area.tolist(), depth.tolist(), identifier.tolist(), strict=True):
-        match = re.fullmatch(r"(SIM-)?(?:GDS_)?(?:([A-Za-z]+\d+)_)?0*(\d+)", text)
-        if match is None:
-            raise CatalogueError(f"{TABLE}: ID {text!r} is neither a number nor <sub-field>_<number>")
-        prefix, subfield, number = match.groups()
-        catalogue.append(f"{prefix or ''}GDS_{subfield or f'{a}{epochs(d)}'}_{number}")
-        galaxy.append(f"{prefix or ''}GDS_{number}")
-    return np.array(catalogue, dtype=str), np.array(galaxy, dtype=str)
-
-
-def epochs(depth: str) -> int:
-    """The number in ``2epoch``, ``2`` or ``2.0``."""
-    match = re.match(r"\s*(\d+)", depth)
-    if match is None:
-        raise CatalogueError(f"{TABLE}: Depth {depth!r} has no number of epochs")
-    return int(match.group(1))
+    matches = [re.fullmatch(r"(?:GDS_)?([A-Za-z]+\d+)_0*(\d+)", text) for text in identifier.tolist()]
+    if not all(matches):
+        raise CatalogueError(f"{TABLE}: ID {str(identifier[matches.index(None)])!r} is not <sub-field>_<number>, such as deep2_10000")
+    parts = [match.groups() for match in matches if match]
+    return np.array([f"GDS_{subfield}_{number}" for subfield, number in parts], dtype=str), np.array([f"GDS_{number}" for _, number in parts], dtype=str)
 
 
 def normalise(fractions: np.ma.MaskedArray, sum_range: tuple[float, float] = (0.5, 3.0)) -> tuple[np.ma.MaskedArray, np.ndarray]:
@@ -135,22 +128,15 @@ def standardise(raw: Table, field: str = "goodss", depth: int | None = 2, sum_ra
     CatalogueError
         A column is missing, or no row has that depth.
     """
-    name = {key: common.find(raw, alias, TABLE) for key, alias in NAMES.items()}
-    fraction = {c: common.find(raw, alias, TABLE) for c, alias in FRACTIONS.items()}
-    votes = common.find_optional(raw, "NCl")
-    seq = common.find_optional(raw, "Seq")
-    used = {*name.values(), *fraction.values(), votes, seq}
-
-    number = np.array([epochs(d) for d in common.strings(raw[name["depth"]]).tolist()], dtype=int)
+    name = {key: common.find(raw, published, TABLE) for key, published in NAMES.items()}
+    epochs = np.ma.filled(common.floats(raw[name["depth"]], TABLE), -1).astype(int)
     if depth is not None:
-        if len(raw) and not (number == depth).any():
-            raise CatalogueError(f"{TABLE}: no row has a depth of {depth} epochs; there are {', '.join(map(str, np.unique(number)))}")
-        raw, number = raw[number == depth], number[number == depth]
+        if len(raw) and not (epochs == depth).any():
+            raise CatalogueError(f"{TABLE}: no row has a depth of {depth} epochs; there are {', '.join(map(str, np.unique(epochs)))}")
+        raw, epochs = raw[epochs == depth], epochs[epochs == depth]
 
-    area = common.strings(raw[name["area"]])
     table = Table()
-    catalogue_id, galaxy_id = catalogue_ids(area, number.astype(str), common.strings(raw[name["id"]]))
-    table["galaxy_id"], table["catalogue_id"] = galaxy_id, catalogue_id
+    table["catalogue_id"], table["galaxy_id"] = catalogue_ids(common.strings(raw[name["id"]]))
     table["field"] = np.full(len(raw), field)
     table["ra"], table["dec"] = (common.masked_column(common.floats(raw[name[k]], TABLE)) for k in ("ra", "dec"))
     for key in ("x_pix", "y_pix", "petrosian_radius_arcsec"):
@@ -158,18 +144,17 @@ def standardise(raw: Table, field: str = "goodss", depth: int | None = 2, sum_ra
     table["petrosian_flag"] = np.full(len(raw), "none")
     table["mag_f160w"] = common.masked_column(common.floats(raw[name["mag"]], TABLE, missing=(99.0, -99.0)))
     table["mag_err_f160w"] = common.empty_floats(len(raw))
-    f = np.ma.stack([common.floats(raw[fraction[c]], TABLE, missing=(-99.0,)) for c in common.CLASSES], axis=1)
+    f = np.ma.stack([common.floats(raw[name[f"f_{c}"]], TABLE, missing=(-99.0,)) for c in common.CLASSES], axis=1)
     p, reason = normalise(f, sum_range)
     for i, c in enumerate(common.CLASSES):
         table[f"f_{c}"] = common.masked_column(f[:, i])
     for i, c in enumerate(common.CLASSES):
         table[f"p_{c}"] = common.masked_column(p[:, i])
     table["label_reason"] = reason
-    table["n_votes"] = _integers(raw, votes)
-    table["guo_seq"] = _integers(raw, seq)
-    table["area"], table["depth"] = area, number
+    table["n_votes"], table["guo_seq"] = (_integers(raw[name[key]]) for key in ("n_votes", "guo_seq"))
+    table["area"], table["depth"] = common.strings(raw[name["area"]]), epochs
     for column in raw.colnames:
-        if column not in used and common.snake(column) not in table.colnames and column.lower() != "recno":
+        if column not in name.values() and common.snake(column) not in table.colnames and column.lower() != "recno":
             table[common.snake(column)] = raw[column]
     tables.describe(table, COLUMNS)
     table.meta = {"origin": common.origin(raw, "kartaltepe2015", bibcode=BIBCODE)}
@@ -190,8 +175,6 @@ def fetch(
     return standardise(vizier.query(transport, TABLE), common.only_field("kartaltepe2015", source, fields), depth, sum_range)
 
 
-def _integers(raw: Table, name: str | None) -> MaskedColumn:
-    if name is None:
-        return MaskedColumn(np.zeros(len(raw), int), mask=np.ones(len(raw), bool))
-    values = common.floats(raw[name], TABLE, missing=(-99.0,))
+def _integers(column: Column) -> MaskedColumn:
+    values = common.floats(column, TABLE, missing=(-99.0,))
     return MaskedColumn(np.ma.getdata(values).astype(int), mask=np.ma.getmaskarray(values))

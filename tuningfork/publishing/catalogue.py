@@ -85,7 +85,12 @@ def assemble(
         values[name] = from_objects.text(name)
     if "band" in objects.colnames:
         values["filter"] = np.ma.asarray(np.char.upper(from_objects.text("band").data))
-    for name in ("ra", "dec", "mag", "mag_err"):
+    for name in ("ra", "dec"):
+        # Where a stamp was cut, the WCS at its centre says better where it is than a catalogue of four decimals.
+        listed, seen = from_objects.number(name), from_stamps.number(name)
+        known = ~np.ma.getmaskarray(seen) & np.isfinite(seen.data)
+        values[name] = np.ma.MaskedArray(np.where(known, seen.data, listed.data), mask=np.ma.getmaskarray(listed) & ~known)
+    for name in ("mag", "mag_err"):
         values[name] = from_objects.number(name)
     values["mag_limit"] = _own_limit(from_objects, n)
     for name in ("petrosian_radius_arcsec", "stamp_arcsec"):

@@ -134,13 +134,13 @@ def _render_goodss(parameters: SkyParameters, out: Path, progress: bool) -> tupl
     science[-edge:], weight[-edge:], exposure[-edge:] = 0, 0, 0
     for kind, plane in (("sci", science), ("wht", weight)):
         mosaics.write_image(_place(out, HLF_IMAGES.format(kind=kind)), plane, population.wcs, band, target="SIM-GOODS-S", kind=kind, exposure=band.exposure)
-    table, link, votes = candels.kartaltepe(parameters, population, exposure)
-    for published in (table, candels.guo(parameters, population, exposure)):
+    photometry, numbers = candels.guo(parameters, population, exposure)
+    table, link, votes = candels.kartaltepe(parameters, population, exposure, numbers)
+    for published in (table, photometry):
         tables.write(published, out / VIZIER_TABLE.format(name=published.meta["name"]))
     rows = np.asarray(link["object"])
     truth = _truth(population, rows, np.full(len(rows), "f160w"))
-    truth["object_id"] = np.asarray(link["object_id"])
-    truth["galaxy_id"] = [f"GDS_{identifier}" for identifier in table["ID"]]
+    truth["object_id"], truth["galaxy_id"] = np.asarray(link["object_id"]), np.asarray(link["galaxy_id"])
     for name, values in zip(CLASSES, votes.expected.T, strict=True):
         truth[name] = values
     truth["n_votes"], truth["floor"] = votes.people, votes.floor

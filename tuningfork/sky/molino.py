@@ -157,13 +157,16 @@ def vizier_table(table: Table, name: str) -> Table:
     result = Table()
     result["recno"] = np.arange(1, len(table) + 1)
     head, tail = ([(name, VIZIER_NAMES.get(name, name)) for name in names] for names in (_HEAD, _TAIL))
+    magnitude_columns = {source for source, _ in _vizier_photometry()} | {"F814W_ACS_MASS_LensCor"}
     for source, target in [*head, *_vizier_photometry(), *tail]:
         values = np.asarray(table[source])
         if values.dtype.kind in "US":
             result[target] = MaskedColumn(values, mask=values == "None")
             continue
         shown = np.array([float(cell) for cell in _format(source, values)])
-        blank = np.isin(shown, (NOT_DETECTED, NOT_OBSERVED)) & (not target.startswith("e_"))
+        # 99 is no value of a magnitude alone: an isophotal area of 99 pixels is one
+        missing = (NOT_DETECTED, NOT_OBSERVED) if source in magnitude_columns else (NOT_OBSERVED,)
+        blank = np.isin(shown, missing) & (not target.startswith("e_"))
         result[target] = MaskedColumn(shown.astype(int) if source in _WHOLE else shown, mask=blank)
     tables.describe(result, _VIZIER_FIELDS)
     tables.describe(result, {column: ("mag", "phot.mag" if column[0] != "e" else "stat.error;phot.mag", "AB magnitude") for _, column in _vizier_photometry()})

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from tuningfork.errors import StampError
 from tuningfork.files import read_json
 from tuningfork.stamps.mosaic import Mosaic
 from tuningfork.stamps.resample import bucket_size
-from tuningfork.stamps.store import StampShard
+from tuningfork.stamps.store import USABLE, StampShard
 from tuningfork.stamps.windows import BORDER, COARSE, SCALARS, Cutter
 
 __all__ = ["cut_shard", "cut_stamps"]
@@ -96,11 +97,8 @@ def cut_stamps(
     with np.errstate(invalid="ignore"):
         side = side_arcsec / mosaic.pixel_scale_arcsec
         settle(~np.isfinite(side), "failed", "the stamp has no size")
-        settle(
-            ~(side >= min_side_pixels),
-            "too_small",
-            np.array([f"a side of {s:.2f} native pixels" for s in side], dtype=object) if (side < min_side_pixels).any() else "",
-        )
+        small = ~(side >= min_side_pixels)
+        settle(small, "too_small", np.array([f"a side of {s:.2f} native pixels" for s in side], dtype=object) if small.any() else "")
         settle(side > max_side_pixels, "failed", f"a side of more than {max_side_pixels:g} native pixels")
         reach = side / 2
         rows, columns = mosaic.shape
@@ -112,26 +110,8 @@ def cut_stamps(
         scalars["zoom"] = np.where(side > 0, pixels / side, np.nan)
     out = np.zeros((len(ids), 1, pixels, pixels), dtype=np.float32)
     turned = orientation == "north_up" and not abs(mosaic.rotation_deg) <= rotation_tolerance_deg
-    cutter = Cutter(mosaic, pixels, min_coverage, turned)
-    todo = np.flatnonzero(status == "")
-    todo = todo[np.lexsort((x[todo], x[todo] // _TILE, y[todo] // _TILE))]
-    for begin in range(0, len(todo), _SUPER):
-        part = todo[begin : begin + _SUPER]
-        border = np.empty((len(part), BORDER), dtype=np.float32)
-        aperture, coarse = np.empty(len(part), dtype=np.float32), np.empty((len(part), COARSE, COARSE), dtype=np.float32)
-        sizes = bucket_size(side[part] * (np.sqrt(2) if turned else 1))
-        for n in np.unique(sizes):
-            same = np.flatnonzero(sizes == n)
-            batch = max(1, int(_BATCH_BYTES // (4 * (n * n + 4 * pixels * n + pixels * pixels))))
-            for first in range(0, len(same), batch):
-                chosen = same[first : first + batch]
-                rows = part[chosen]
-                cuts = cutter.cut(x[rows], y[rows], side[rows], int(n))
-                out[rows, 0], status[rows], reason[rows], scalars["coverage"][rows] = cuts.pixels, cuts.status, cuts.reason, cuts.coverage
-                border[chosen], aperture[chosen], coarse[chosen] = cuts.border, cuts.aperture, cuts.coarse
-        for name, values in cutter.measure(border, aperture, coarse, side[part]).items():
-            scalars[name][part] = values
-    out[~np.isin(status, ("ok", "partial"))] = 0
+    _fill(Cutter(mosaic, pixels, min_coverage, turned), x, y, side, out, status, reason, scalars)
+    out[~np.isin(status, USABLE)] = 0
     return StampShard(ids, status.astype(str), reason.astype(str), out, scalars)
 
 
@@ -199,6 +179,39 @@ def cut_shard(
         for name, values in shard.scalars.items():
             scalars[name][rows] = values
     return StampShard(ids, status.astype(str), reason.astype(str), out, scalars)
+
+
+def _fill(
+    cutter: Cutter,
+    x: np.ndarray,
+    y: np.ndarray,
+    side: np.ndarray,
+    out: np.ndarray,
+    status: np.ndarray,
+    reason: np.ndarray,
+    scalars: dict[str, np.ndarray],
+) -> None:
+    """Cut all objects whose status is still open, in batches of equal windows, into the given arrays."""
+    todo = np.flatnonzero(status == "")
+    todo = todo[np.lexsort((x[todo], x[todo] // _TILE, y[todo] // _TILE))]
+    # a second BLAS thread costs more than these tiny products: seven times, measured
+    with threadpool_limits(1, user_api="blas"):
+        for begin in range(0, len(todo), _SUPER):
+            part = todo[begin : begin + _SUPER]
+            border = np.empty((len(part), BORDER), dtype=np.float32)
+            aperture, coarse = np.empty(len(part), dtype=np.float32), np.empty((len(part), COARSE, COARSE), dtype=np.float32)
+            sizes = bucket_size(side[part] * (np.sqrt(2) if cutter.turned else 1))
+            for n in np.unique(sizes):
+                same = np.flatnonzero(sizes == n)
+                batch = max(1, int(_BATCH_BYTES // (4 * (n * n + 4 * cutter.pixels * n + cutter.pixels**2))))
+                for first in range(0, len(same), batch):
+                    chosen = same[first : first + batch]
+                    rows = part[chosen]
+                    cuts = cutter.cut(x[rows], y[rows], side[rows], int(n))
+                    out[rows, 0], status[rows], reason[rows], scalars["coverage"][rows] = cuts.pixels, cuts.status, cuts.reason, cuts.coverage
+                    border[chosen], aperture[chosen], coarse[chosen] = cuts.border, cuts.aperture, cuts.coarse
+            for name, values in cutter.measure(border, aperture, coarse, side[part]).items():
+                scalars[name][part] = values
 
 
 def _manifest(field: str, manifests: Mapping[str, Mapping[str, Any] | str | os.PathLike[str]]) -> Mapping[str, Any]:

@@ -10,7 +10,14 @@ from tuningfork.stamps.store import StampShard
 EXCLUDED = "exclude_reason"
 
 
-def import_objects(objects: dict[str, np.ndarray], folder: str, *, channels: int, pixels: int, arcsec_per_pixel: float | None = None) -> StampShard:
+def holds_fits(paths: np.ndarray) -> bool:
+    """Whether a sample's files are FITS: its shards must agree, also one in which no object has a file."""
+    return any(str(path).lower().removesuffix(".gz").endswith((".fits", ".fit", ".fts")) for path in paths.tolist())
+
+
+def import_objects(
+    objects: dict[str, np.ndarray], folder: str, *, channels: int, pixels: int, as_fits: bool, arcsec_per_pixel: float | None = None
+) -> StampShard:
     """Pictures of the objects as stamps.
 
     Parameters
@@ -20,12 +27,14 @@ def import_objects(objects: dict[str, np.ndarray], folder: str, *, channels: int
         `exclude_status`.
     folder
         The image folder.
-    channels, pixels, arcsec_per_pixel
+    channels, pixels, as_fits
         As in `tuningfork.stamps.pictures.import_pictures`.
+    arcsec_per_pixel
+        Scale of the original pictures, if they share one: gives `pixel_scale_arcsec` of the stamps.
     """
     paths = [Path(folder) / path if path else None for path in objects["path"].tolist()]
     wanted = np.flatnonzero(np.asarray(objects[EXCLUDED]).astype(str) == "")
-    found = import_pictures([paths[row] for row in wanted.tolist()], objects["object_id"][wanted], channels=channels, pixels=pixels)
+    found = import_pictures([paths[row] for row in wanted.tolist()], objects["object_id"][wanted], channels=channels, pixels=pixels, as_fits=as_fits)
     number = len(objects["object_id"])
     stamps = np.zeros((number, *found.pixels.shape[1:]), found.pixels.dtype)
     status, reason = np.asarray(objects["exclude_status"]).astype("U32"), np.asarray(objects[EXCLUDED]).astype("U400")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from astropy.table import MaskedColumn, Table
+from threadpoolctl import threadpool_limits
 
 from tuningfork.stamps import profiles
 from tuningfork.stamps.mosaic import Mosaic, read_windows
@@ -116,7 +117,8 @@ def measure_array(
         if not len(active):
             break
         before = state.radius[active].copy()
-        _round(image, weight, state, active, x, y, local, eta, recentre if step else 0.0)
+        with threadpool_limits(1, user_api="blas"):  # the products are tiny
+            _round(image, weight, state, active, x, y, local, eta, recentre if step else 0.0)
         found = state.found[active]
         # no crossing inside the grid: the galaxy is larger than was thought
         state.radius[active] = np.clip(np.where(np.isfinite(found), found, 1.6 * before), 1.5, max_radius)

@@ -129,7 +129,8 @@ def shape(stack: np.ndarray, good: np.ndarray, radius: float, iterations: int = 
         square = (_elliptical_squared(size, ratio, angle) * (-0.5 * ratio[:, None] / (0.5 * radius) ** 2)).astype(np.float32)
         # minus a narrow Gaussian (of 0.2 radius where the wide one has 0.5): pixels make the very middle round
         weight = np.exp(square) - np.exp(6.25 * square)
-        moments = ((light * weight) @ products.T).astype(np.float64)
+        # one product a galaxy: the last bit must not depend on its company in the stack
+        moments = np.matmul((light * weight)[:, None, :], products.T)[:, 0].astype(np.float64)
         xx, xy, yy = moments.T
         half, delta = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
         usable = (half > delta) & (half > 0)
@@ -251,7 +252,8 @@ def _savitzky_golay(bins: int, reach: float) -> np.ndarray:
 def _elliptical_squared(size: int, ratio: np.ndarray, angle: np.ndarray) -> np.ndarray:
     """Square of the semi-major axis (B, size * size) of the ellipse through each pixel: a quadratic form, so one matrix product."""
     c, s, f = np.cos(angle), np.sin(angle), ratio**-2.0
-    return np.stack([c * c + s * s * f, 2 * c * s * (1 - f), s * s + c * c * f], axis=1) @ _products(size)
+    form = np.stack([c * c + s * s * f, 2 * c * s * (1 - f), s * s + c * c * f], axis=1)
+    return np.matmul(form[:, None, :], _products(size))[:, 0]
 
 
 @lru_cache(maxsize=16)

@@ -39,7 +39,7 @@ class Resampler:
             self._scratch[name] = np.empty(size, dtype)
         return self._scratch[name][:size].reshape(shape)
 
-    def weights(self, start: np.ndarray, side: np.ndarray, n: int) -> np.ndarray:
+    def weights(self, start: np.ndarray, side: np.ndarray, n: int, *, lengths: bool = False) -> np.ndarray:
         """Mean-taking weights along both axes.
 
         Parameters
@@ -50,6 +50,8 @@ class Resampler:
             Side of the window, in input pixels.
         n : int
             Number of input pixels an axis.
+        lengths : bool
+            Give the covered lengths in input pixels instead, which are the weights times ``side / pixels``: one pass over them less.
 
         Returns
         -------
@@ -65,7 +67,8 @@ class Resampler:
         np.clip(left, 0, 1, out=left)
         weights = self.buffer("weights", (2, count, self.pixels, n))
         np.subtract(left[:, :, 1:], left[:, :, :-1], out=weights)
-        weights *= (1 / step).astype(np.float32)[:, None, None]
+        if not lengths:
+            weights *= (1 / step).astype(np.float32)[:, None, None]
         return weights
 
     def apply(self, weights: np.ndarray, windows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:

@@ -154,6 +154,7 @@ class StampSet:
             )
         ((self.shape, self.dtype),) = kinds
         self._pixels: Sequence[np.ndarray] = [shard.pixels for shard in shards]
+        self._flat = [pixels.reshape(len(pixels), int(np.prod(self.shape))) for pixels in self._pixels]
         self._start = np.cumsum([0] + [len(shard) for shard in shards])
         self.object_id: np.ndarray = np.concatenate([shard.object_id for shard in shards])
         self.status: np.ndarray = np.concatenate([shard.status for shard in shards])
@@ -204,16 +205,17 @@ class StampSet:
             raise IndexError(f"stamp index outside 0..{len(self) - 1}")
         if out is None:
             out = np.empty(shape, dtype=self.dtype)
-        elif out.shape != shape or out.dtype != self.dtype:
-            raise ValueError(f"out has shape {out.shape} and type {out.dtype}; {shape} and {self.dtype} are needed")
+        elif out.shape != shape or out.dtype != self.dtype or not out.flags.c_contiguous:
+            raise ValueError(f"out has shape {out.shape} and type {out.dtype}; {shape} and {self.dtype}, contiguous, are needed")
         if len(self._pixels) == 1:
             # mode="clip" writes into `out` directly; the default mode copies through a buffer
             return np.take(self._pixels[0], indices, axis=0, out=out, mode="clip")
         shards = np.searchsorted(self._start, indices, side="right") - 1
         rows = indices - self._start[shards]
         # row by row: each stamp is copied once; fancy assignment a shard would copy it twice
-        for target, shard, row in zip(out, shards.tolist(), rows.tolist(), strict=True):
-            target[...] = self._pixels[shard][row]
+        flat = out.reshape(len(indices), -1) if indices.size else out
+        for i, shard, row in zip(range(len(indices)), shards.tolist(), rows.tolist(), strict=True):
+            flat[i] = self._flat[shard][row]
         return out
 
 

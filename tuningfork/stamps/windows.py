@@ -8,6 +8,7 @@ from astropy.wcs import WCS
 from tuningfork.stamps.background import border_indices, robust_sky
 from tuningfork.stamps.mosaic import Mosaic
 from tuningfork.stamps.resample import Resampler
+from tuningfork.stamps.store import USABLE
 
 __all__ = ["BORDER", "COARSE", "SCALARS", "Cuts", "Cutter"]
 
@@ -27,7 +28,7 @@ SCALARS = {
 }
 
 COARSE = 20  # cells along the side of the grid on which neighbours are counted
-BORDER = 768  # at most so many pixels measure the sky of a stamp
+BORDER = 512  # at most so many pixels measure the sky of a stamp
 _NEIGHBOUR_SIGMA = 5.0
 
 
@@ -86,7 +87,7 @@ class Cutter:
         first -= (n - 1 - np.ceil(span).astype(np.int64)) // 2
         start = centre - side / 2 + 0.5 - first
         windows = self.mosaic.pixels.windows(first[0], first[1], self._resampler.buffer("windows", (count, n, n)))
-        weights = self._resampler.weights(start, side, n)
+        weights = self._resampler.weights(start, side, n, lengths=True)
         seen, infinite = self._seen(first, windows)
         whole = seen.all(axis=(1, 2))
         status, reason = np.full(count, "ok", dtype="U20"), np.full(count, "", dtype=object)
@@ -99,21 +100,23 @@ class Cutter:
         border = np.full((count, BORDER), np.nan, dtype=np.float32)
         indices = self._border(n)
         border[:, : len(indices)] = np.take(flat, indices, axis=1)
-        low, high = flat.min(axis=1), flat.max(axis=1)
         if len(holes):
-            low[holes], high[holes] = np.fmin.reduce(flat[holes], axis=1), np.fmax.reduce(flat[holes], axis=1)
             sky, _ = robust_sky(border[holes])
             lost = ~np.isfinite(sky)
             sky[lost], _ = robust_sky(flat[holes[lost]])
             windows[holes] = np.where(seen[holes], windows[holes], np.nan_to_num(sky).astype(np.float32)[:, None, None])
-        constant = (low == high) & np.isin(status, ("ok", "partial"))
-        status[constant], reason[constant] = "blank", "every observed pixel has the same value"
-        result = self._turn(windows, first, centre, side) if self.turned else self._resampler.apply(weights, windows)
-        result *= np.float32(self.unit)
+        if self.turned:
+            result = self._turn(windows, first, centre, side)
+            result *= np.float32(self.unit)
+        else:
+            result = self._resampler.apply(weights, windows)
+            result *= (self.unit * (self.pixels / side) ** 2).astype(np.float32)[:, None, None]
         # one product a stamp, not one for all: a stamp's numbers must not depend, to the last bit, on its neighbours in the batch
         half = np.matmul(result, self._blocks.T)
         aperture = np.matmul(result.reshape(count, 1, -1), self._aperture[:, None])[:, 0, 0]
-        return Cuts(result, status, reason, coverage, border, aperture, np.matmul(self._blocks, half))
+        coarse = np.matmul(self._blocks, half)
+        self._find_constant(windows, seen, start, side, coarse, status, reason)
+        return Cuts(result, status, reason, coverage, border, aperture, coarse)
 
     def measure(self, border: np.ndarray, aperture: np.ndarray, coarse: np.ndarray, side: np.ndarray) -> dict[str, np.ndarray]:
         """Sky, its noise, signal to noise and number of neighbours, from what `cut` left of the windows (see `Cuts`); any number at once."""
@@ -181,6 +184,18 @@ class Cutter:
                 status[row], reason[row] = "partial", f"{fraction[i]:.1%} of the window was observed{where}"
         return fraction
 
+    @staticmethod
+    def _find_constant(
+        windows: np.ndarray, seen: np.ndarray, start: np.ndarray, side: np.ndarray, coarse: np.ndarray, status: np.ndarray, reason: np.ndarray
+    ) -> None:
+        """Mark as blank the usable windows whose observed pixels all have one value; only those flat on the coarse grid are looked at."""
+        low, high = coarse.min(axis=(1, 2)), coarse.max(axis=(1, 2))
+        for row in np.flatnonzero(high - low <= 1e-4 * np.maximum(np.abs(low), np.abs(high))).tolist():
+            y, x = (slice(int(s), int(np.ceil(s + side[row]))) for s in start[:, row])
+            values = windows[row, y, x][seen[row, y, x]]
+            if status[row] in USABLE and values.size and values.min() == values.max():
+                status[row], reason[row] = "blank", "every observed pixel has the same value"
+
     def _border(self, n: int) -> np.ndarray:
         if n not in self._borders:
             self._borders[n] = border_indices(n, max(1, min(n // 3, round(n / 10))), BORDER)
@@ -202,7 +217,6 @@ class Cutter:
             scale = side[i] * self.mosaic.pixel_scale_arcsec / 3600 / self.pixels
             target.wcs.cdelt = [-scale, scale]
             target.wcs.radesys = source.wcs.radesys
-            result[i] = np.nan_to_num(
-                reproject_exact((window.astype(np.float64), source), target, shape_out=result.shape[1:], parallel=False, return_footprint=False)
-            )
+            turned = reproject_exact((window.astype(np.float64), source), target, shape_out=result.shape[1:], parallel=False, return_footprint=False)
+            result[i] = np.nan_to_num(turned)
         return result
