@@ -49,6 +49,7 @@ rule all:
         wf.targets(),
 
 
+include: "rules/common.smk"
 include: "rules/catalogues.smk"
 include: "rules/samples.smk"
 include: "rules/stamps.smk"

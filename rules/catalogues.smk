@@ -8,17 +8,17 @@ rule render_sky:
         "logs/render_sky/{key}.log",
     benchmark:
         "logs/render_sky/{key}.benchmark.tsv"
-    params:
-        code=wf.code("render_sky"),
-        sky=wf.config.sky.model_dump(mode="json"),
+    conda:
+        "../envs/io.yaml"
     threads: 1
     resources:
         mem_mb=1500,
         runtime=20,
+    params:
+        code=wf.code("render_sky"),
+        sky=wf.config.sky.model_dump(mode="json"),
     message:
         "Rendering the simulated sky (seed {params.sky[seed]})"
-    conda:
-        "../envs/io.yaml"
     script:
         "../workflow/scripts/render_sky.py"
 
@@ -32,19 +32,23 @@ rule download_catalogue:
         "logs/download_catalogue/{sample}.{catalogue}.log",
     benchmark:
         "logs/download_catalogue/{sample}.{catalogue}.benchmark.tsv"
-    params:
-        code=lambda w: wf.code("download_catalogue", "tuningfork.wire", f"tuningfork.catalogues.{w.catalogue}"),
-        wire=wf.wire(),
-        query=lambda w: wf.catalogue_query(w.sample, w.catalogue),
+    conda:
+        "../envs/io.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=60,
         net_vizier=1,
+    params:
+        code=lambda w: wf.code(
+            "download_catalogue",
+            "tuningfork.wire",
+            f"tuningfork.catalogues.{w.catalogue}",
+        ),
+        wire=wf.wire(),
+        query=lambda w: wf.catalogue_query(w.sample, w.catalogue),
     message:
         "Downloading the catalogue {wildcards.catalogue} for {wildcards.sample}"
-    conda:
-        "../envs/io.yaml"
     script:
         "../workflow/scripts/download_catalogue.py"
 
@@ -58,19 +62,19 @@ rule download_labels:
         "logs/download_labels/{sample}.log",
     benchmark:
         "logs/download_labels/{sample}.benchmark.tsv"
-    params:
-        code=wf.code("download_labels", "tuningfork.wire"),
-        wire=wf.wire(),
-        url=lambda w: wf.config.samples[w.sample].labels.url,
+    conda:
+        "../envs/io.yaml"
     threads: 1
     resources:
         mem_mb=500,
         runtime=20,
         net_web=1,
+    params:
+        code=wf.code("download_labels", "tuningfork.wire"),
+        wire=wf.wire(),
+        url=lambda w: wf.config.samples[w.sample].labels.url,
     message:
         "Downloading the labels of {wildcards.sample}"
-    conda:
-        "../envs/io.yaml"
     script:
         "../workflow/scripts/download_labels.py"
 
@@ -84,18 +88,18 @@ rule download_mosaics:
         "logs/download_mosaics/{sample}.{field}.log",
     benchmark:
         "logs/download_mosaics/{sample}.{field}.benchmark.tsv"
-    params:
-        code=wf.code("download_mosaics", "tuningfork.wire"),
-        wire=wf.wire(),
-        images=lambda w: wf.mosaic_request(w.sample, w.field),
+    conda:
+        "../envs/io.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=600,
         net_mast=1,
+    params:
+        code=wf.code("download_mosaics", "tuningfork.wire"),
+        wire=wf.wire(),
+        images=lambda w: wf.mosaic_request(w.sample, w.field),
     message:
         "Downloading the mosaics of {wildcards.field} for {wildcards.sample}"
-    conda:
-        "../envs/io.yaml"
     script:
         "../workflow/scripts/download_mosaics.py"

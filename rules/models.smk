@@ -2,15 +2,6 @@
 # Stamps and tables come without their times (ancient) and with their digests as parameters; the weights of a parent are a plain input.
 
 
-def training_input(w):
-    parent = wf.parent(w.model)
-    files = frozen_files(wf.plans[w.model].model.train)
-    if parent:
-        files["parent"] = f"results/models/{parent}/weights.safetensors"
-        files["parent_objects"] = frozen_files(wf.plans[parent].model.train)["objects"]
-    return files
-
-
 rule train_model:
     input:
         unpack(training_input),
@@ -22,30 +13,22 @@ rule train_model:
         "logs/train_model/{model}.log",
     benchmark:
         "logs/train_model/{model}.benchmark.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: wf.config.compute.training_threads
+    resources:
+        **wf.gpu(),
+        mem_mb=wf.config.compute.training_mem_mb,
+        runtime=wf.config.compute.training_minutes,
     params:
         code=lambda w: wf.code("train_model", wf.network_module(w.model)),
         training=lambda w: wf.training(w.model),
         parent=lambda w: wf.parent(w.model),
         frozen=lambda w: frozen([wf.plans[w.model].model.train], "stamps", "labels"),
-    threads: wf.config.compute.training_threads
-    resources:
-        mem_mb=wf.config.compute.training_mem_mb,
-        runtime=wf.config.compute.training_minutes,
-        **wf.gpu(),
     message:
         "Training {wildcards.model} on {params.training[sample]}"
-    conda:
-        "../envs/torch.yaml"
     script:
         "../workflow/scripts/train_model.py"
-
-
-def prediction_input(w):
-    files = frozen_files(w.sample)
-    names = [w.model, *(wf.folds(w.model) if wf.config.models[w.model].train == w.sample else [])]
-    weights = expand("results/models/{name}/weights.safetensors", name=names)
-    descriptions = expand("results/models/{name}/model.json", name=names)
-    return {**files, "weights": weights, "descriptions": descriptions}
 
 
 rule predict:
@@ -57,45 +40,22 @@ rule predict:
         "logs/predict/{model}.{sample}.log",
     benchmark:
         "logs/predict/{model}.{sample}.benchmark.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: wf.config.compute.training_threads
+    resources:
+        **wf.gpu(),
+        mem_mb=wf.config.compute.training_mem_mb,
+        runtime=wf.config.compute.training_minutes,
     params:
         code=lambda w: wf.code("predict", wf.network_module(w.model)),
         frozen=lambda w: frozen([w.sample], "stamps", "labels"),
         trained_on=lambda w: wf.config.models[w.model].train,
         split_seed=lambda w: wf.config.samples[w.sample].split.seed,
-    threads: wf.config.compute.training_threads
-    resources:
-        mem_mb=wf.config.compute.training_mem_mb,
-        runtime=wf.config.compute.training_minutes,
-        **wf.gpu(),
     message:
         "Predicting {wildcards.sample} with {wildcards.model}"
-    conda:
-        "../envs/torch.yaml"
     script:
         "../workflow/scripts/predict.py"
-
-
-def evaluation_input(w):
-    model = wf.config.models[w.model]
-    names = [w.model, *model.compare_to]
-    return {
-        **frozen_files(model.train),
-        "predictions": expand("results/models/{name}/predictions/{sample}.parquet", name=names, sample=model.train),
-        "history": expand(
-            "results/models/{name}/history.csv",
-            name=[w.model, *wf.folds(w.model), *model.compare_to],
-        ),
-        "description": f"results/models/{w.model}/model.json",
-    }
-
-
-def figure(name, caption):
-    return report(
-        f"results/models/{{model}}/figures/{name}.png",
-        caption=f"../workflow/report/{caption}.rst",
-        category="Models",
-        labels={"model": "{model}", "figure": name.replace("_", " ")},
-    )
 
 
 rule evaluate_model:
@@ -120,18 +80,20 @@ rule evaluate_model:
         "logs/evaluate_model/{model}.log",
     benchmark:
         "logs/evaluate_model/{model}.benchmark.tsv"
-    params:
-        code=wf.code("evaluate_model"),
-        frozen=lambda w: frozen([wf.config.models[w.model].train], "stamps", "labels", "ledger"),
-        evaluation=lambda w: wf.evaluation(w.model),
+    conda:
+        "../envs/io.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        code=wf.code("evaluate_model"),
+        frozen=lambda w: frozen(
+            [wf.config.models[w.model].train], "stamps", "labels", "ledger"
+        ),
+        evaluation=lambda w: wf.evaluation(w.model),
     message:
         "Evaluating {wildcards.model}"
-    conda:
-        "../envs/io.yaml"
     script:
         "../workflow/scripts/evaluate_model.py"
 
@@ -145,16 +107,16 @@ rule check_model:
         "logs/check_model/{model}.log",
     benchmark:
         "logs/check_model/{model}.benchmark.tsv"
-    params:
-        code=wf.code("check_model"),
-        claims=lambda w: wf.config.models[w.model].claims.model_dump(mode="json"),
+    conda:
+        "../envs/io.yaml"
     threads: 1
     resources:
         mem_mb=500,
         runtime=5,
+    params:
+        code=wf.code("check_model"),
+        claims=lambda w: wf.config.models[w.model].claims.model_dump(mode="json"),
     message:
         "Checking what is claimed of {wildcards.model}"
-    conda:
-        "../envs/io.yaml"
     script:
         "../workflow/scripts/check_model.py"

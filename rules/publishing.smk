@@ -1,16 +1,6 @@
 # From predictions to a catalogue that others can cite.
 
 
-def catalogue_input(w):
-    product = wf.config.catalogues[w.product]
-    return {
-        **frozen_files(product.sample),
-        "predictions": f"results/models/{product.model}/predictions/{product.sample}.parquet",
-        "weights": f"results/models/{product.model}/weights.safetensors",
-        "description": f"results/models/{product.model}/model.json",
-    }
-
-
 rule publish_catalogue:
     input:
         unpack(catalogue_input),
@@ -34,17 +24,19 @@ rule publish_catalogue:
         "logs/publish_catalogue/{product}.log",
     benchmark:
         "logs/publish_catalogue/{product}.benchmark.tsv"
-    params:
-        code=wf.code("publish_catalogue"),
-        frozen=lambda w: frozen([wf.config.catalogues[w.product].sample], "stamps", "labels", "ledger"),
-        product=lambda w: wf.publication(w.product),
+    conda:
+        "../envs/io.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        code=wf.code("publish_catalogue"),
+        frozen=lambda w: frozen(
+            [wf.config.catalogues[w.product].sample], "stamps", "labels", "ledger"
+        ),
+        product=lambda w: wf.publication(w.product),
     message:
         "Publishing {wildcards.product}"
-    conda:
-        "../envs/io.yaml"
     script:
         "../workflow/scripts/publish_catalogue.py"

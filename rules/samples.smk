@@ -1,18 +1,6 @@
 # From tables to samples: which objects, how large, on which side of the split, in which shard.
 
 
-def selection_input(w):
-    sample = wf.config.samples[w.sample]
-    if sample.kind == "folder":
-        return {"labels": sample.labels.file} if sample.labels else {}
-    tables = {"catalogue": f"resources/catalogues/{w.sample}/{sample.catalogue.name}.parquet"}
-    if sample.match:
-        tables["match"] = f"resources/catalogues/{w.sample}/{sample.match.name}.parquet"
-    if sample.labels:
-        tables["labels"] = sample.labels.file or f"resources/catalogues/{w.sample}/labels.csv"
-    return tables
-
-
 rule select_sample:
     input:
         unpack(selection_input),
@@ -22,18 +10,18 @@ rule select_sample:
         "logs/select_sample/{sample}.log",
     benchmark:
         "logs/select_sample/{sample}.benchmark.tsv"
-    params:
-        code=wf.code("select_sample"),
-        sample=lambda w: wf.selection(w.sample),
-        listing=lambda w: wf.folder_listing(w.sample),
+    conda:
+        "../envs/io.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=30,
+    params:
+        code=wf.code("select_sample"),
+        sample=lambda w: wf.selection(w.sample),
+        listing=lambda w: wf.folder_listing(w.sample),
     message:
         "Selecting the objects of {wildcards.sample}"
-    conda:
-        "../envs/io.yaml"
     script:
         "../workflow/scripts/select_sample.py"
 
@@ -51,16 +39,16 @@ rule measure_sizes:
         "logs/measure_sizes/{sample}.log",
     benchmark:
         "logs/measure_sizes/{sample}.benchmark.tsv"
-    params:
-        code=wf.code("measure_sizes"),
+    conda:
+        "../envs/io.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        code=wf.code("measure_sizes"),
     message:
         "Measuring the Petrosian radii of {wildcards.sample} on the detection image"
-    conda:
-        "../envs/io.yaml"
     script:
         "../workflow/scripts/measure_sizes.py"
 
@@ -68,7 +56,11 @@ rule measure_sizes:
 checkpoint shard_sample:
     input:
         selected="results/samples/{sample}/selected.parquet",
-        sizes=lambda w: (f"results/samples/{w.sample}/sizes.parquet" if w.sample in wf.samples_measured() else []),
+        sizes=lambda w: (
+            f"results/samples/{w.sample}/sizes.parquet"
+            if w.sample in wf.samples_measured()
+            else []
+        ),
     output:
         table="results/samples/{sample}/objects.parquet",
         index="results/samples/{sample}/shards.json",
@@ -76,21 +68,16 @@ checkpoint shard_sample:
         "logs/shard_sample/{sample}.log",
     benchmark:
         "logs/shard_sample/{sample}.benchmark.tsv"
-    params:
-        code=wf.code("shard_sample"),
-        sample=lambda w: wf.sharding(w.sample),
+    conda:
+        "../envs/io.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=30,
+    params:
+        code=wf.code("shard_sample"),
+        sample=lambda w: wf.sharding(w.sample),
     message:
         "Sharding {wildcards.sample}"
-    conda:
-        "../envs/io.yaml"
     script:
         "../workflow/scripts/shard_sample.py"
-
-
-def shards(sample):
-    """What the checkpoint wrote: shard -> digest of its rows, number of rows, fields."""
-    return wf.shards(checkpoints.shard_sample.get(sample=sample).output.index)

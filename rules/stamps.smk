@@ -13,24 +13,24 @@ rule cut_stamps:
     output:
         stamps="results/samples/{sample}/stamps/{shard}.arrow",
         digest="results/samples/{sample}/stamps/{shard}.sha256",
-    wildcard_constraints:
-        sample=wf.pattern(wf.samples("mosaic")),
     log:
         "logs/cut_stamps/{sample}.{shard}.log",
     benchmark:
         "logs/cut_stamps/{sample}.{shard}.benchmark.tsv"
-    params:
-        code=wf.code("cut_stamps"),
-        rows=lambda w: shards(w.sample)[w.shard]["digest"],
-        stamp=lambda w: wf.sample_slice(w.sample, "stamp"),
+    wildcard_constraints:
+        sample=wf.pattern(wf.samples("mosaic")),
+    conda:
+        "../envs/io.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        code=wf.code("cut_stamps"),
+        rows=lambda w: shards(w.sample)[w.shard]["digest"],
+        stamp=lambda w: wf.sample_slice(w.sample, "stamp"),
     message:
         "Cutting the stamps of {wildcards.sample}, shard {wildcards.shard}"
-    conda:
-        "../envs/io.yaml"
     script:
         "../workflow/scripts/cut_stamps.py"
 
@@ -41,24 +41,24 @@ rule import_stamps:
     output:
         stamps="results/samples/{sample}/stamps/{shard}.arrow",
         digest="results/samples/{sample}/stamps/{shard}.sha256",
-    wildcard_constraints:
-        sample=wf.pattern(wf.samples("folder")),
     log:
         "logs/import_stamps/{sample}.{shard}.log",
     benchmark:
         "logs/import_stamps/{sample}.{shard}.benchmark.tsv"
-    params:
-        code=wf.code("import_stamps"),
-        rows=lambda w: shards(w.sample)[w.shard]["digest"],
-        stamp=lambda w: wf.sample_slice(w.sample, "stamp", "folder"),
+    wildcard_constraints:
+        sample=wf.pattern(wf.samples("folder")),
+    conda:
+        "../envs/io.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        code=wf.code("import_stamps"),
+        rows=lambda w: shards(w.sample)[w.shard]["digest"],
+        stamp=lambda w: wf.sample_slice(w.sample, "stamp", "folder"),
     message:
         "Importing the pictures of {wildcards.sample}, shard {wildcards.shard}"
-    conda:
-        "../envs/io.yaml"
     script:
         "../workflow/scripts/import_stamps.py"
 
@@ -77,16 +77,16 @@ rule collect_stamps:
         "logs/collect_stamps/{sample}.log",
     benchmark:
         "logs/collect_stamps/{sample}.benchmark.tsv"
-    params:
-        code=wf.code("collect_stamps"),
+    conda:
+        "../envs/io.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=30,
+    params:
+        code=wf.code("collect_stamps"),
     message:
         "Collecting the ledger of {wildcards.sample}"
-    conda:
-        "../envs/io.yaml"
     script:
         "../workflow/scripts/collect_stamps.py"
 
@@ -101,16 +101,16 @@ rule check_ledger:
         "logs/check_ledger/{sample}.log",
     benchmark:
         "logs/check_ledger/{sample}.benchmark.tsv"
-    params:
-        code=wf.code("check_ledger"),
+    conda:
+        "../envs/io.yaml"
     threads: 1
     resources:
         mem_mb=500,
         runtime=10,
+    params:
+        code=wf.code("check_ledger"),
     message:
         "Checking that no object of {wildcards.sample} was lost"
-    conda:
-        "../envs/io.yaml"
     script:
         "../workflow/scripts/check_ledger.py"
 
@@ -118,46 +118,33 @@ rule check_ledger:
 # One checkpoint for all samples that models join: the only point before training where a rerun with the same result ends.
 checkpoint freeze_group:
     input:
-        digests=lambda w: expand("results/samples/{sample}/stamps.json", sample=wf.groups[w.group]),
-        index=lambda w: expand("results/samples/{sample}/shards.json", sample=wf.groups[w.group]),
-        ledger=lambda w: expand("results/samples/{sample}/ledger.json", sample=wf.groups[w.group]),
+        digests=lambda w: expand(
+            "results/samples/{sample}/stamps.json", sample=wf.groups[w.group]
+        ),
+        index=lambda w: expand(
+            "results/samples/{sample}/shards.json", sample=wf.groups[w.group]
+        ),
+        ledger=lambda w: expand(
+            "results/samples/{sample}/ledger.json", sample=wf.groups[w.group]
+        ),
     output:
         "results/groups/{group}.json",
     log:
         "logs/freeze_group/{group}.log",
     benchmark:
         "logs/freeze_group/{group}.benchmark.tsv"
-    params:
-        code=wf.code("freeze_group"),
+    conda:
+        "../envs/io.yaml"
     threads: 1
     resources:
         mem_mb=500,
         runtime=10,
+    params:
+        code=wf.code("freeze_group"),
     message:
         "Freezing the samples {input.digests}"
-    conda:
-        "../envs/io.yaml"
     script:
         "../workflow/scripts/freeze_group.py"
-
-
-def frozen(samples, *what):
-    """Digests of frozen samples: what training, prediction and publishing depend on instead of file times."""
-    group = wf.group_of(samples[0])
-    return wf.frozen(checkpoints.freeze_group.get(group=group).output[0], samples, *what)
-
-
-def frozen_files(sample):
-    """Tables and stamps of a sample, without their times; the frozen file keeps all above it in the graph."""
-    group = wf.group_of(sample)
-    checkpoints.freeze_group.get(group=group)
-    folder = f"results/samples/{sample}"
-    return {
-        "objects": ancient(f"{folder}/objects.parquet"),
-        "ledger": ancient(f"{folder}/ledger.parquet"),
-        "stamps": [ancient(f"{folder}/stamps/{shard}.arrow") for shard in shards(sample)],
-        "frozen": ancient(f"results/groups/{group}.json"),
-    }
 
 
 rule show_sample:
@@ -180,17 +167,17 @@ rule show_sample:
         "logs/show_sample/{sample}.log",
     benchmark:
         "logs/show_sample/{sample}.benchmark.tsv"
-    params:
-        code=wf.code("show_sample"),
-        frozen=lambda w: frozen([w.sample], "stamps", "labels", "ledger"),
-        sample=lambda w: {"simulated": wf.simulated(w.sample)},
+    conda:
+        "../envs/io.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=20,
+    params:
+        code=wf.code("show_sample"),
+        frozen=lambda w: frozen([w.sample], "stamps", "labels", "ledger"),
+        sample=lambda w: {"simulated": wf.simulated(w.sample)},
     message:
         "Drawing the stamps of {wildcards.sample}"
-    conda:
-        "../envs/io.yaml"
     script:
         "../workflow/scripts/show_sample.py"

@@ -89,7 +89,10 @@ def test_names_are_found_without_importing_torch() -> None:
     import subprocess
     import sys
 
-    code = "import sys; from tuningfork import config, workflow; config.network_modules(); config.catalogue_names(); print('torch' in sys.modules, 'astropy' in sys.modules)"
+    code = (
+        "import sys; from tuningfork import config, workflow; config.network_modules(); config.catalogue_names(); "
+        "print('torch' in sys.modules, 'astropy' in sys.modules)"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.split() == ["False", "False"]
 

@@ -7,6 +7,7 @@ by looking at the source files, not by importing them.
 import ast
 import difflib
 import functools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -229,8 +230,8 @@ class SampleBase(Section):
         "exclusive", description="of task fractions: exclusive if a classifier gave one answer, independent if several boxes could be ticked"
     )
     assumed_votes: int | None = Field(None, ge=1, description="classifiers an object where the labels do not say; for the noise floor, which then says so")
-    split: Split = Field(default_factory=Split)
-    shards: Shards = Field(default_factory=Shards)
+    split: Split = Split()
+    shards: Shards = Shards()
 
     @model_validator(mode="after")
     def _enough_targets(self) -> "SampleBase":
@@ -249,9 +250,9 @@ class MosaicSample(SampleBase):
     match: Match | None = None
     labels: Labels | None = Field(None, description="labels in a table of their own; without it, those of the catalogue")
     images: Images
-    select: Select = Field(default_factory=Select)
-    size: Size = Field(default_factory=Size)
-    stamp: Stamp = Field(default_factory=Stamp)
+    select: Select = Select()
+    size: Size = Size()
+    stamp: Stamp = Stamp()
 
 
 class FolderLabels(Section):
@@ -285,7 +286,7 @@ class FolderSample(SampleBase):
     kind: Literal["folder"]
     folder: Path = Field(description="the folder with the pictures (FITS, JPEG, PNG)")
     labels: FolderLabels | None = Field(None, description="without labels the folder can only be predicted")
-    stamp: Picture = Field(default_factory=Picture)
+    stamp: Picture = Picture()
 
     @model_validator(mode="after")
     def _class_column(self) -> "FolderSample":
@@ -309,7 +310,9 @@ class Network(Section):
 class Claims(Section):
     """What must be true of a model, or the run fails; judged by the intervals of paired differences on the test rows."""
 
-    better_than: tuple[str, ...] = Field((), description="baselines (mean, filter mean, size and magnitude, border pixels, picture features) or models of compare_to")
+    better_than: tuple[str, ...] = Field(
+        (), description="baselines (mean, filter mean, size and magnitude, border pixels, picture features) or models of compare_to"
+    )
     no_better_than: tuple[str, ...] = Field((), description="the same, for controls")
     above_floor: bool = Field(False, description="the error must not fall below the noise of the labels: if it does, something leaks")
 
@@ -319,7 +322,7 @@ class Model(Section):
 
     train: Name = Field(description="the sample it learns from")
     start_from: Name | None = Field(None, alias="from", description="the model whose weights it starts from (transfer)")
-    network: Network = Field(default_factory=Network)
+    network: Network = Network()
     recipe: str = Field("clash", description="a file of config/recipes")
     training: dict[str, Any] = Field(default_factory=dict, description="keys of the recipe that this model changes")
     seed: int = Field(1, ge=0, description="initial weights, shuffling, augmentation")
@@ -347,9 +350,9 @@ class Publish(Section):
 class Config(Section):
     """The whole configuration."""
 
-    archives: Archives = Field(default_factory=Archives)
-    sky: Sky = Field(default_factory=Sky)
-    compute: Compute = Field(default_factory=Compute)
+    archives: Archives = Archives()
+    sky: Sky = Sky()
+    compute: Compute = Compute()
     samples: dict[Name, Sample] = Field(min_length=1)
     models: dict[Name, Model] = Field(default_factory=dict)
     catalogues: dict[Name, Publish] = Field(default_factory=dict)
@@ -421,8 +424,8 @@ def _unknown_names(config: Config, recipes: Path) -> list[tuple[tuple[str, ...],
             known(model.network.name, network_modules(), "network", "models", name, "network", "name")
         for other in model.compare_to:
             known(other, config.models, "model", "models", name, "compare_to")
-        for sample in model.predict:
-            known(sample, config.samples, "sample", "models", name, "predict")
+        for other in model.predict:
+            known(other, config.samples, "sample", "models", name, "predict")
         if model.start_from is not None:
             known(model.start_from, config.models, "model", "models", name, "from")
             problems.extend(_circle(config, name))
@@ -454,7 +457,9 @@ def _line(problem: Mapping[str, Any], files: Sequence[str | Path]) -> str:
         unit = loc[-1].rsplit("_", 1)[-1] if "_" in loc[-1] else ""
         text = f"{problem['input']!r} is not a number" + (f" (in {unit}, without the unit)" if unit in ("arcsec", "pixels", "minutes", "mag") else "")
     elif problem["type"] == "literal_error":
-        text = f"{problem['input']!r} is not one of {problem['ctx']['expected']}; {_nearest(str(problem['input']), problem['ctx']['expected'].replace(chr(39), '').replace(' or ', ', ').split(', '))}"
+        expected = problem["ctx"]["expected"]
+        nearest = _nearest(str(problem["input"]), re.findall("'([^']*)'", expected))
+        text = f"{problem['input']!r} is not one of {expected}; {nearest}"
     elif problem["type"] in ("union_tag_not_found", "union_tag_invalid"):
         text = "'kind' must be mosaic or folder"
     elif "input" in problem and not isinstance(problem["input"], dict | list | tuple):

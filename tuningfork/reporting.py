@@ -50,7 +50,7 @@ def evaluate_model(objects: dict[str, np.ndarray], predictions: Mapping[str, dic
     targets, task, seed, name = spec["targets"], spec["task"], spec["seed"], spec["model"]
     at = stamps.index_of(objects["object_id"])
     objects = {**objects, **{scalar: stamps.scalars[scalar][at] for scalar in SCALARS if scalar in stamps.scalars}}
-    metrics = evaluate(
+    metrics: dict[str, Any] = evaluate(
         objects,
         predictions[name],
         targets=targets,
@@ -81,7 +81,12 @@ def read_history(path: str | Path) -> dict[str, np.ndarray]:
 def draw_learning_curves(histories: Mapping[str, Mapping[str, np.ndarray]], spec: Mapping[str, Any], path: str) -> None:
     """Training and validation loss of the model, its folds and the models beside it."""
     best = {name: int(history["epoch"][np.nanargmin(history["validation_loss"])]) for name, history in histories.items()}
-    figures.save(figures.learning_curves(histories, best_epoch=best, loss_label=METRIC_LABELS.get(spec["loss"], spec["loss"].replace("_", " ")), simulated=spec["simulated"]), path)
+    figures.save(
+        figures.learning_curves(
+            histories, best_epoch=best, loss_label=METRIC_LABELS.get(spec["loss"], spec["loss"].replace("_", " ")), simulated=spec["simulated"]
+        ),
+        path,
+    )
 
 
 def draw_comparison(found: Evaluation, path: str) -> None:
@@ -174,9 +179,7 @@ def draw_examples(found: Evaluation, path: str) -> None:
         titles = [f"{name}\n{rows.predicted[row, 0]:.3f} (true {rows.observed[row, 0]:.3f})" for name, row in zip(ids.tolist(), shown.tolist(), strict=True)]
         figures.save(figures.stamp_gallery(pixels, titles, ncols=4, simulated=spec["simulated"]), path)
         return
-    figure = figures.example_predictions(
-        pixels, rows.predicted[shown], rows.observed[shown], spec["targets"], titles=ids.tolist(), simulated=spec["simulated"]
-    )
+    figure = figures.example_predictions(pixels, rows.predicted[shown], rows.observed[shown], spec["targets"], titles=ids.tolist(), simulated=spec["simulated"])
     figures.save(figure, path)
 
 
@@ -202,7 +205,9 @@ def _metric_label(found: Evaluation) -> str:
     return f"RMSE of {found.spec['targets'][0]}" if name == "rmse" else METRIC_LABELS.get(name, name.replace("_", " "))
 
 
-def draw_sample(objects: Mapping[str, np.ndarray], ledger: Mapping[str, np.ndarray], stamps: StampSet, *, simulated: bool, seed: int, gallery: str, scatter: str) -> None:
+def draw_sample(
+    objects: Mapping[str, np.ndarray], ledger: Mapping[str, np.ndarray], stamps: StampSet, *, simulated: bool, seed: int, gallery: str, scatter: str
+) -> None:
     """A gallery of random usable stamps, and magnitude against size of every selected object coloured by status."""
     rng = np.random.default_rng(seed)
     good = np.flatnonzero(np.isin(stamps.status, ("ok", "partial")))

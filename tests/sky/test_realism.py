@@ -117,6 +117,14 @@ def test_the_deep_sub_field_was_classified_at_three_depths(visual):
         assert 0 < np.abs(fractions[0] - fractions[1]).mean() < np.abs(fractions[0] - np.roll(fractions[1], 1, axis=0)).mean()
 
 
+def test_99_is_an_area_and_no_magnitude(clash):
+    catalogue = clash[0][0].copy()
+    catalogue["area"][:3], catalogue["s2n"][:3], catalogue["F160W_WFC3_PHOTOZ"][:3], catalogue["dF160W_WFC3_PHOTOZ"][:3] = 99, 99.0, 99.0, 27.5
+    table = molino.vizier_table(catalogue, "x")
+    assert table["Area"][:3].tolist() == [99] * 3 and table["s2n"][:3].tolist() == [99.0] * 3
+    assert np.ma.getmaskarray(table["F160WPZ"])[:3].all() and table["e_F160WPZ"][:3].tolist() == [27.5] * 3
+
+
 def test_own_filter_cut_gives_stamps_in_the_published_proportion(clash):
     catalogues, stamps, _, _ = clash
     bright = sum(int(((c["F160W_WFC3_PHOTOZ"] < 24.5) & (c["F160W_WFC3_PHOTOZ"] > 0)).sum()) for c in catalogues)

@@ -1,7 +1,7 @@
 """Which baselines a sample allows, fitted on given training rows and predicting given other rows."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +17,10 @@ PIXEL_ROWS = 6000
 class StampArrays(Protocol):
     """What is needed of `tuningfork.stamps.store.StampSet`."""
 
-    scalars: dict[str, np.ndarray]
+    @property
+    def scalars(self) -> Mapping[str, np.ndarray]:
+        """Measurements of each stamp."""
+        ...
 
     def index_of(self, ids: np.ndarray) -> np.ndarray:
         """Positions of object ids."""

@@ -47,7 +47,14 @@ def check_claims(metrics: Mapping[str, Any], claims: Mapping[str, Any]) -> list[
         if not floors:
             raise ModelError(f"{metrics['model']}: above_floor is claimed, but nothing says how noisy the labels are; give votes or assumed_votes")
         lowest = min(floors.values())
-        found.append({"claim": "above the noise floor of the labels", "holds": section["headline"]["value"] > lowest, "floor": floors, "value": section["headline"]["value"]})
+        found.append(
+            {
+                "claim": "above the noise floor of the labels",
+                "holds": section["headline"]["value"] > lowest,
+                "floor": floors,
+                "value": section["headline"]["value"],
+            }
+        )
     return found
 
 
@@ -57,7 +64,11 @@ def broken(checked: list[dict[str, Any]]) -> list[str]:
     for check in checked:
         if not check["holds"]:
             numbers = check.get("difference")
-            said = f"difference {numbers['value']:+.4f} [{numbers['lo']:+.4f}, {numbers['hi']:+.4f}]" if numbers else f"{check['value']:.4f}, floor {check['floor']}"
+            said = (
+                f"difference {numbers['value']:+.4f} [{numbers['lo']:+.4f}, {numbers['hi']:+.4f}]"
+                if numbers
+                else f"{check['value']:.4f}, floor {check['floor']}"
+            )
             lines.append(f"not {check['claim']}: {said}")
     return lines
 

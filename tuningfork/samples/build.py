@@ -162,7 +162,7 @@ def _sized(objects: Table, sizes: Table, petrosian_radii: float) -> Table:
         if name != "object_id":
             objects[name] = sizes[name][at]
     size = "size_used_arcsec" if "size_used_arcsec" in sizes.colnames else "petrosian_radius_arcsec"
-    radius = np.ma.filled(np.ma.asarray(objects[size], float), np.nan)
+    radius: np.ndarray = np.ma.filled(np.ma.asarray(objects[size], float), np.nan)
     side = petrosian_radii * radius
     objects["stamp_arcsec"] = MaskedColumn(np.nan_to_num(side), mask=~(side > 0), unit="arcsec")
     return objects
@@ -182,7 +182,7 @@ def _split(objects: Table, rule: Mapping[str, Any]) -> None:
         on_sky = "ra" in objects.colnames
         group = groups.group_ids(objects, rule["by"], rule["healpix_nside"])
         objects["group_id"] = group
-        stamp = np.ma.filled(np.ma.asarray(objects["stamp_arcsec"], float), np.nan) if on_sky else 0.0
+        stamp: np.ndarray | float = np.ma.filled(np.ma.asarray(objects["stamp_arcsec"], float), np.nan) if on_sky else 0.0
         found = splits.assign_split(
             strings(objects["galaxy_id"]),
             group,

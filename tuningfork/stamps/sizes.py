@@ -71,12 +71,12 @@ def measure_sample(selected: Table, manifests: Sequence[str | Path]) -> Table:
 
 
 def _measure_field(mosaic: Mosaic, galaxies: Table) -> tuple[Table, Offset]:
-    x, y = (np.ma.filled(np.ma.asarray(galaxies[name], float), np.nan) if name in galaxies.colnames else np.full(len(galaxies), np.nan) for name in ("x_pix", "y_pix"))
+    x, y = _numbers(galaxies, "x_pix"), _numbers(galaxies, "y_pix")
     known = np.isfinite(x) & np.isfinite(y)
     if known.all():
         return measure_sizes(mosaic, x, y), Offset(0.0, 0.0, 0.0, 0)
-    ra, dec = (np.ma.filled(np.ma.asarray(galaxies[name], float), np.nan) for name in ("ra", "dec"))
-    offset = _frame_offset(mosaic, ra, dec, np.ma.filled(np.ma.asarray(galaxies["mag"], float), np.nan))
+    ra, dec = _numbers(galaxies, "ra"), _numbers(galaxies, "dec")
+    offset = _frame_offset(mosaic, ra, dec, _numbers(galaxies, "mag"))
     ra = ra + offset.ra_arcsec / 3600 / np.cos(np.radians(dec))
     dec = dec + offset.dec_arcsec / 3600
     x, y = mosaic.wcs.wcs_world2pix(ra, dec, 1)
@@ -92,6 +92,13 @@ def _measure_field(mosaic: Mosaic, galaxies: Table) -> tuple[Table, Offset]:
     return table, offset
 
 
+def _numbers(table: Table, name: str) -> np.ndarray:
+    if name not in table.colnames:
+        return np.full(len(table), np.nan)
+    values: np.ndarray = np.ma.filled(np.ma.asarray(table[name], float), np.nan)
+    return values
+
+
 def _frame_offset(mosaic: Mosaic, ra: np.ndarray, dec: np.ndarray, magnitude: np.ndarray) -> Offset:
     """Median of where the light of bright galaxies is, minus where the catalogue has it; in arcsec."""
     bright = np.argsort(np.where(np.isfinite(magnitude), magnitude, np.inf), kind="stable")[:BRIGHTEST]
@@ -105,5 +112,7 @@ def _frame_offset(mosaic: Mosaic, ra: np.ndarray, dec: np.ndarray, magnitude: np
     ra_image, dec_image = mosaic.wcs.wcs_pix2world(x[good] + moved[0][good], y[good] + moved[1][good], 1)
     offset = measure_offset(ra[bright][good], dec[bright][good], ra_image, dec_image)
     if offset.rms_arcsec > MAX_RMS_ARCSEC:
-        raise SampleError(f"{mosaic.path}: {offset.pairs} bright galaxies scatter by {offset.rms_arcsec:.3f} arcsec about the median offset: not the catalogue's frame")
+        raise SampleError(
+            f"{mosaic.path}: {offset.pairs} bright galaxies scatter by {offset.rms_arcsec:.3f} arcsec about the median offset: not the catalogue's frame"
+        )
     return offset

@@ -13,7 +13,7 @@ spec, files = snakemake.params.sample, snakemake.input
 if spec["kind"] == "folder":
     selected = select_folder_sample(spec)
 else:
-    matched = tables.read(files.match) if "match" in files.keys() else None
-    label_table = read_csv(files.labels) if "labels" in files.keys() else None
+    matched = tables.read(files.match) if files.get("match") else None
+    label_table = read_csv(files.labels) if files.get("labels") else None
     selected = select_mosaic_sample(tables.read(files.catalogue), spec, matched=matched, label_table=label_table)
 tables.write(selected, snakemake.output[0])
