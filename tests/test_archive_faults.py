@@ -160,10 +160,7 @@ def test_a_filter_that_the_archive_lacks_ends_in_the_ledger_as_absent(sky, cache
 # faults of the moment
 
 
-HTML_OF_VIZIER = pytest.mark.xfail(strict=True, reason="a maintenance page with a DOCTYPE from VizieR is refused as an entity bomb, and not asked again")
-
-
-@pytest.mark.parametrize("fault", ["500", "503", "429", "truncate", pytest.param("html", marks=HTML_OF_VIZIER)])
+@pytest.mark.parametrize("fault", ["500", "503", "429", "truncate", "html"])
 def test_faults_that_pass_leave_no_trace(sky, cache, fault):
     patterns = ("*_f160w_v1_drz.fits", "*votable*", "*cat-molino.txt", "*.csv")
     with archive(sky, cache, dict.fromkeys(patterns, (fault, 2))) as (transport, journal):
@@ -198,7 +195,7 @@ def test_one_mosaic_that_never_comes_is_named_and_the_next_run_fetches_what_is_m
         assert mosaics(transport) == found and journal == []
 
 
-@pytest.mark.parametrize("fault", ["500", "503", "stall", pytest.param("html", marks=HTML_OF_VIZIER)])
+@pytest.mark.parametrize("fault", ["500", "503", "stall", "html"])
 def test_a_catalogue_that_never_comes_is_an_error_with_its_cure(sky, cache, fault):
     with archive(sky, cache, {"*": fault}, attempts=2, read_timeout_s=0.15) as (transport, _):
         for name, fetch in FETCHES.items():

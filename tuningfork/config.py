@@ -378,10 +378,10 @@ def load(raw: Mapping[str, Any], files: Sequence[str | Path] = (), recipes: Path
     try:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
-        raise ConfigError("\n".join(_line(problem, files) for problem in error.errors())) from None
+        raise ConfigError("\n".join(_line(problem, files, raw) for problem in error.errors())) from None
     problems = _unknown_names(config, recipes)
     if problems:
-        raise ConfigError("\n".join(f"{_file_with(key, files)}: {'.'.join(key)}: {text}" for key, text in problems))
+        raise ConfigError("\n".join(f"{_file_with(key, files, raw)}: {'.'.join(key)}: {text}" for key, text in problems))
     return config
 
 
@@ -445,7 +445,7 @@ def _circle(config: Config, name: str) -> list[tuple[tuple[str, ...], str]]:
     return []
 
 
-def _line(problem: Mapping[str, Any], files: Sequence[str | Path]) -> str:
+def _line(problem: Mapping[str, Any], files: Sequence[str | Path], raw: Mapping[str, Any]) -> str:
     loc = [str(part) for part in problem["loc"] if part not in ("mosaic", "folder")]
     key = tuple(loc)
     text = problem["msg"].removeprefix("Value error, ")
@@ -464,7 +464,7 @@ def _line(problem: Mapping[str, Any], files: Sequence[str | Path]) -> str:
         text = "'kind' must be mosaic or folder"
     elif "input" in problem and not isinstance(problem["input"], dict | list | tuple):
         text = f"{text} (got {problem['input']!r})"
-    return f"{_file_with(key, files)}: {'.'.join(key)}: {text}"
+    return f"{_file_with(key, files, raw)}: {'.'.join(key)}: {text}"
 
 
 def _valid_keys(loc: Sequence[Any]) -> list[str]:
@@ -486,21 +486,32 @@ def _valid_keys(loc: Sequence[Any]) -> list[str]:
     return []
 
 
-def _file_with(key: Sequence[str], files: Sequence[str | Path]) -> str:
-    """The last of `files` in which the longest part of `key` stands (later files win), or the command line."""
-    best, depth_of_best = "", 0
+def _file_with(key: Sequence[str], files: Sequence[str | Path], raw: Mapping[str, Any]) -> str:
+    """The file that says `key` as the merged configuration has it; the command line if none does; for a missing key, where its section is."""
+    said, wanted = _at(raw, key)
+    deepest, best = 0, str(files[-1]) if files else "--config"
     for file in files:
         try:
-            node = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+            own = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError):
             continue
-        depth = 0
-        for part in key:
-            if isinstance(node, Mapping) and part in node:
-                node = node[part]
-                depth += 1
-            else:
-                break
-        if depth >= depth_of_best and depth:
-            best, depth_of_best = str(file), depth
-    return best or (str(files[-1]) if files else "--config")
+        depth, value = _at(own, key)
+        if depth == len(key) == said and value == wanted:
+            return str(file)
+        if depth >= deepest:
+            deepest, best = depth, str(file)
+    return "--config" if said == len(key) else best
+
+
+def _at(node: Any, key: Sequence[str]) -> tuple[int, Any]:
+    """How much of `key` leads somewhere in nested mappings and lists, and what stands there."""
+    depth = 0
+    for part in key:
+        if isinstance(node, Mapping) and part in node:
+            node = node[part]
+        elif isinstance(node, list | tuple) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+        else:
+            break
+        depth += 1
+    return depth, node

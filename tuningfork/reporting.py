@@ -19,6 +19,7 @@ from tuningfork.stamps.store import StampSet
 
 SCALARS = ("snr", "zoom", "n_neighbours")
 EXAMPLES = 12
+BREAKDOWNS = ("band", "filter_group", "magnitude", "zoom")
 METRIC_LABELS = {"per_sample_rmse": "per-sample RMSE", "mse": "mean squared error", "rmse": "RMSE"}
 RANGES = ("UV", "optical", "NIR")
 
@@ -59,6 +60,7 @@ def evaluate_model(objects: dict[str, np.ndarray], predictions: Mapping[str, dic
         stamps=stamps,
         vote_model=spec["vote_model"],
         assumed_votes=spec["assumed_votes"],
+        by=BREAKDOWNS + (("label",) if task == "classes" else ()),
         simulated=spec["simulated"],
     )
     others = [other for other in predictions if other != name]
@@ -119,11 +121,19 @@ def comparison_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def draw_groups(found: Evaluation, path: str) -> None:
-    """The error by filter, magnitude and sampling."""
+    """The error by filter, magnitude and sampling; for classes by the true class (there accuracy is the share that was found)."""
     section = _main_section(found.metrics)
-    names = {"band": "filter", "filter_group": "wavelength range", "magnitude": "magnitude in the filter", "zoom": "zoom (output / native pixels)"}
+    names = {
+        "band": "filter",
+        "filter_group": "wavelength range",
+        "magnitude": "magnitude in the filter",
+        "zoom": "zoom (output / native pixels)",
+        "label": "true class",
+    }
     panels: dict[str, list[dict[str, Any]]] = {}
     for name, table in (section["by"] if section else {}).items():
+        if len(table) < 2:  # one group says no more than the comparison
+            continue
         beside = "filter mean" if any("filter mean" in entry["baselines"] for entry in table.values()) else "mean"
         panels[names.get(name, name)] = [
             {
@@ -151,8 +161,8 @@ def draw_calibration(found: Evaluation, path: str) -> None:
     if spec["task"] == "regression":
         _scatter(found, chosen, path, with_error=True)
         return
-    figure = figures.calibration(found.rows.predicted[chosen], found.rows.observed[chosen], spec["targets"], simulated=spec["simulated"])
-    figures.save(figure, path)
+    predicted, observed, classes = found.rows.predicted[chosen], found.rows.observed[chosen], spec["task"] == "classes"
+    figures.save(figures.calibration(predicted, observed, spec["targets"], classes=classes, simulated=spec["simulated"]), path)
 
 
 def draw_confusion(found: Evaluation, path: str) -> None:
@@ -179,7 +189,10 @@ def draw_examples(found: Evaluation, path: str) -> None:
         titles = [f"{name}\n{rows.predicted[row, 0]:.3f} (true {rows.observed[row, 0]:.3f})" for name, row in zip(ids.tolist(), shown.tolist(), strict=True)]
         figures.save(figures.stamp_gallery(pixels, titles, ncols=4, simulated=spec["simulated"]), path)
         return
-    figure = figures.example_predictions(pixels, rows.predicted[shown], rows.observed[shown], spec["targets"], titles=ids.tolist(), simulated=spec["simulated"])
+    classes = spec["task"] == "classes"
+    figure = figures.example_predictions(
+        pixels, rows.predicted[shown], rows.observed[shown], spec["targets"], titles=ids.tolist(), classes=classes, simulated=spec["simulated"]
+    )
     figures.save(figure, path)
 
 
@@ -223,8 +236,7 @@ def draw_sample(
         figure = figures.magnitude_size(objects["mag"], objects["stamp_arcsec"], states, size_label="side of the stamp (arcsec)", simulated=simulated)
     else:
         names, counts = np.unique(states, return_counts=True)
-        bars: Sequence[dict[str, Any]] = [{"label": f"{name}", "value": int(count), "kind": "network"} for name, count in zip(names, counts, strict=True)]
-        figure = figures.metric_comparison(bars, metric_label="number of objects", simulated=simulated)
+        figure = figures.counts(dict(zip(names.tolist(), counts.tolist(), strict=True)), label="number of objects", simulated=simulated)
     figures.save(figure, scatter)
 
 
@@ -232,4 +244,4 @@ def _title(objects: Mapping[str, np.ndarray], row: int) -> str:
     parts = [str(objects["band"][row]).upper()] if "band" in objects else []
     if "mag" in objects and np.isfinite(objects["mag"][row]):
         parts.append(f"{objects['mag'][row]:.1f}")
-    return " ".join(parts) or str(objects["object_id"][row])[-14:]
+    return " ".join(parts) or str(objects["object_id"][row])

@@ -1,5 +1,7 @@
 """Predictions: each stamp for itself, the same for all eight views, and a row for everything that was asked for."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -41,6 +43,21 @@ def test_mean_and_spread_over_the_eight_views(model, trained):
     np.testing.assert_allclose(got["mean"].sum(axis=1), 1, atol=1e-6)
     single = predict(model, stamps, stamps.object_id[:3], tta=False, threads=1)
     assert (single["std"] == 0).all() and not np.allclose(single["mean"], got["mean"], atol=1e-7)
+
+
+def test_a_network_that_knows_left_from_right_sees_no_mirror_images(model, trained):
+    """Trained without flips (clockwise or anticlockwise?): averaged over the four turns alone."""
+    _, stamps, _ = trained
+    training = model.info["training"]
+    unflipped = {**training, "recipe": {**training["recipe"], "augmentation": {**training["recipe"]["augmentation"], "flips": False}}}
+    handed = dataclasses.replace(model, info={**model.info, "training": unflipped})
+    got = predict(handed, stamps, stamps.object_id[:1], threads=1)
+    sky = [torch.from_numpy(stamps.scalars[name][:1]) for name in ("sky", "sky_sigma")]
+    image = apply_normalisation(model.normalisation, torch.from_numpy(stamps.take([0])), *sky)
+    with torch.inference_mode():
+        views = torch.stack([activate(model.network(torch.rot90(image, k, (2, 3))), model.task)[0] for k in range(4)]).double().numpy()
+    np.testing.assert_allclose(got["mean"][0], views.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(got["std"][0], views.std(axis=0), atol=1e-6)
 
 
 @pytest.mark.parametrize("tta", [True, False])

@@ -40,6 +40,7 @@ FIGURES = {
     "example_predictions": lambda **k: figures.example_predictions(STAMPS, PREDICTED[:5], VOTES[:5], CLASSES, **k),
     "calibration": lambda **k: figures.calibration(PREDICTED, VOTES, CLASSES, **k),
     "confusion": lambda **k: figures.confusion([[8, 2], [1, 9]], ["round", "barred"], **k),
+    "counts": lambda **k: figures.counts({"ok": 1236, "outside_footprint": 3}, **k),
     "rmse_by": lambda **k: figures.rmse_by({"filter": [ROW]}, **k),
     "metric_comparison": lambda **k: figures.metric_comparison(METRICS, **k),
     "regression_scatter": lambda **k: figures.regression_scatter(TRUE, TRUE + 0.1, label="12 + log(O/H)", unit="dex", **k),
@@ -148,6 +149,21 @@ def test_calibration_leaves_rows_without_prediction_out():
     broken = PREDICTED.copy()
     broken[:100, 2] = np.nan
     assert "N = 200" in words(figures.calibration(broken, VOTES, CLASSES))
+
+
+def test_classes_are_no_votes():
+    truth = np.eye(5)[PREDICTED.argmax(axis=1)]
+    figure = figures.calibration(PREDICTED, truth, CLASSES, classes=True)
+    assert "predicted probability" in words(figure) and "vote" not in words(figure)
+    figure = figures.example_predictions(STAMPS, PREDICTED[:5], truth[:5], CLASSES, classes=True)
+    (marks,) = figure.axes[1].get_lines()
+    assert np.isfinite(marks.get_xdata()).sum() == 1 and "votes" not in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_counts_are_written_whole():
+    figure = figures.counts({"ok": 1236, "outside_footprint": 3})
+    assert {"1,236", "3"} <= {text.get_text() for text in figure.axes[0].texts}
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["ok", "outside footprint"]
 
 
 def test_confusion_writes_counts_and_shares_of_rows():

@@ -46,7 +46,7 @@ def fit_baselines(rows: Rows, train: np.ndarray, wanted: np.ndarray, task: str, 
     Returns
     -------
     dict
-        ``mean``; ``filter mean`` with more than one band; ``size and magnitude`` where the table has such columns; the two above with stamps.
+        ``mean``; ``filter mean`` with more than one band; ``size and magnitude`` where the table has such numbers; the two above with stamps.
     """
     if not train.any():
         log.warning("no labelled training rows in this sample: no baselines")
@@ -55,7 +55,7 @@ def fit_baselines(rows: Rows, train: np.ndarray, wanted: np.ndarray, task: str, 
     result = {"mean": baselines.mean_prediction(observed, int(wanted.sum()))}
     if "band" in rows.objects and len(np.unique(band := np.asarray(rows.objects["band"]).astype(str))) > 1:
         result["filter mean"] = baselines.group_mean_prediction(observed, band[train], band[wanted])
-    if any(name in rows.objects for name in ("mag", "stamp_arcsec", "snr")):
+    if any(np.isfinite(np.asarray(rows.objects[name], float)[train]).any() for name in ("mag", "stamp_arcsec", "snr") if name in rows.objects):
         seen = baselines.table_features(rows.objects)
         result["size and magnitude"] = _bounded(baselines.fit_predict_forest(seen[train], observed, seen[wanted], seed), task)
     if stamps is not None:

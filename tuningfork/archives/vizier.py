@@ -13,7 +13,7 @@ from typing import Any
 
 from astropy.table import Table
 
-from tuningfork.archives.checks import BadReply
+from tuningfork.archives.checks import BadReply, check_not_html
 from tuningfork.archives.request import Fetched, query_string
 from tuningfork.archives.transport import Transport
 from tuningfork.archives.votable import Scan, read_tables, scan
@@ -103,6 +103,7 @@ def check_reply(path: Path, table: str = "") -> None:
     CatalogueError
         No table, an unknown column or constraint, or rows left out.
     """
+    check_not_html(path)
     said = scan(path)
     named = f"VizieR table {table}" if table else "the reply"
     if words := _error(said):

@@ -1,4 +1,4 @@
-"""Predictions of one model for stamps: averaged over the eight views of a stamp, in constant memory, each stamp for itself."""
+"""Predictions of one model for stamps: averaged over the views of a stamp, in constant memory, each stamp for itself."""
 
 import logging
 import sys
@@ -61,7 +61,8 @@ def predict(
     ids : sequence of str, length N, optional
         Objects wanted, in this order; default: all, in the order of `stamps`.
     tta : bool
-        Average over the eight views of the symmetry group of the square (a galaxy has no up); False: the stamp as it is.
+        Average over the eight views of the symmetry group of the square (a galaxy has no up), or over the four turns where the recipe had
+        ``flips: false``: there a mirrored galaxy is another one (clockwise and anticlockwise spirals). False: the stamp as it is.
     batch_size
         Images in one call of the network. Memory goes with it, not with N.
     precision : {'fp32', 'bf16', 'auto'}
@@ -92,7 +93,7 @@ def predict(
         _fail(status, without, stamps.object_id[rows[without]], "no positive sky_sigma")
         good = np.setdiff1d(good, without, assume_unique=True)
     good = good[np.argsort(rows[good], kind="stable")]  # in the order of the files
-    views = 8 if tta else 1
+    views = _number_of_views(model) if tta else 1
     step = max(1, batch_size // views)
     chunks = [good[start : start + step] for start in range(0, len(good), step)]
     exact = choose_precision(precision, model.device)
@@ -120,11 +121,17 @@ def predict(
 
 def _outputs(model: Model, images: Tensor, views: int, precision: str) -> Tensor:
     """(views, n, K): predictions for every view of every image, in the network's units."""
-    seen = d4_views(images) if views == 8 else images[None]
+    seen = d4_views(images)[:views] if views > 1 else images[None]
     flat = seen.flatten(0, 1).contiguous(memory_format=torch.channels_last)
     with autocast(model.device, precision):
         outputs = model.network(flat)
     return activate(outputs.float(), model.task).unflatten(0, (views, len(images)))
+
+
+def _number_of_views(model: Model) -> int:
+    """Eight, or the first four (the turns) for a network that was trained to tell an image from its mirror image."""
+    augmentation = model.info.get("training", {}).get("recipe", {}).get("augmentation", {})
+    return 8 if augmentation.get("flips", True) else 4
 
 
 def _check_shape(model: Model, stamps: Stamps) -> None:

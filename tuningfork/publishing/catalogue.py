@@ -110,7 +110,8 @@ def assemble(
     in_training = np.ma.filled(from_predictions.number("in_training"), 0).astype(bool)
     values |= {"status": np.ma.asarray(status), "in_training": np.ma.asarray(in_training), "split": from_objects.text("split")}
     values["flag"] = np.ma.asarray(flags_of(values, objects, from_objects, usable, predicted, len(selected), training_ranges(values)))
-    values["origin"] = np.ma.asarray(np.full(n, "simulated" if simulated else "archive"))
+    of_folder = any(origin.get("catalogue") == "folder" for origin in origins_of(objects))
+    values["origin"] = np.ma.asarray(np.full(n, "simulated" if simulated else "folder" if of_folder else "archive"))
 
     specs = COMMON | columns.target_specs(targets, task, {**_described(objects, predictions, targets, task), **(described or {})})
     table = Table(meta={"simulated": simulated, "frame": "ICRS", "flag_bits": documentation(), "targets": targets, "task": task, **(meta or {})})

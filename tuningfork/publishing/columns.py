@@ -49,7 +49,11 @@ COMMON: dict[str, Spec] = {
     "in_training": Spec(None, "meta.code", "Whether the main network was trained on this row; the published values are then out of fold where folds exist"),
     "split": Spec(None, "meta.code", "Side of the split: train, validation, test, guard (left out) or unlabelled"),
     "n_votes": Spec(None, "meta.number", "Number of people who classified the stamp"),
-    "origin": Spec(None, "meta.code.class", "'archive' for measured rows, 'simulated' for rows of a simulated sky: these are not galaxies"),
+    "origin": Spec(
+        None,
+        "meta.code.class",
+        "'archive' for measured rows, 'folder' for pictures of a folder, 'simulated' for rows of a simulated sky: these are not galaxies",
+    ),
 }
 
 

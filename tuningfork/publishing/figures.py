@@ -6,12 +6,13 @@ They never touch pyplot or matplotlib's global state, and `simulated=True` write
 from tuningfork.publishing.figures_base import save
 from tuningfork.publishing.figures_errors import calibration, confusion, regression_scatter
 from tuningfork.publishing.figures_graph import rule_graph
-from tuningfork.publishing.figures_metrics import learning_curves, metric_comparison, rmse_by
+from tuningfork.publishing.figures_metrics import counts, learning_curves, metric_comparison, rmse_by
 from tuningfork.publishing.figures_stamps import example_predictions, magnitude_size, stamp_gallery
 
 __all__ = [
     "calibration",
     "confusion",
+    "counts",
     "example_predictions",
     "learning_curves",
     "magnitude_size",

@@ -19,7 +19,9 @@ Floats = NDArray[np.float64]
 
 
 @styled
-def calibration(predicted: ArrayLike, target: ArrayLike, class_names: Sequence[str], *, bins: int = 10, simulated: bool = False) -> Figure:
+def calibration(
+    predicted: ArrayLike, target: ArrayLike, class_names: Sequence[str], *, bins: int = 10, classes: bool = False, simulated: bool = False
+) -> Figure:
     """Mean vote fraction against mean predicted fraction in bins of the prediction, class by class, with the counts below.
 
     Parameters
@@ -30,6 +32,8 @@ def calibration(predicted: ArrayLike, target: ArrayLike, class_names: Sequence[s
         Names of the K columns.
     bins : int
         Equal bins between 0 and 1.
+    classes : bool
+        Each object has one true class, and `target` is 1 there: the axes then speak of probabilities instead of votes.
 
     Raises
     ------
@@ -58,13 +62,13 @@ def calibration(predicted: ArrayLike, target: ArrayLike, class_names: Sequence[s
         if counts[k].any():
             lower.set_yscale("log")
         lower.set_ylim(0.7, top)
-        lower.set_xlabel("predicted fraction")
+        lower.set_xlabel("predicted probability" if classes else "predicted fraction")
         upper.set_title(pretty(name))
         upper.tick_params(labelbottom=False)
         for axes in (upper, lower):
             axes.tick_params(labelleft=column == 0)
         if column == 0:
-            upper.set_ylabel("mean vote fraction")
+            upper.set_ylabel("share that is of the class" if classes else "mean vote fraction")
             lower.set_ylabel("objects")
     return figure
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from tuningfork.publishing.figures_base import BLUE, GREEN, GREY, PURPLE, VERMILION, blank, colours, new_figure, plain, spread, styled
 
-__all__ = ["learning_curves", "metric_comparison", "rmse_by"]
+__all__ = ["counts", "learning_curves", "metric_comparison", "rmse_by"]
 
 KINDS = {
     # kind of row: colour, marker
@@ -209,4 +209,33 @@ def metric_comparison(rows: Sequence[Mapping[str, Any]], *, metric_label: str = 
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(metric_label)
     axes.text(1.02, -0.75, "value  [confidence interval]", transform=axes.get_yaxis_transform(), fontsize=8.5, color=GREY)
+    return figure
+
+
+@styled
+def counts(numbers: Mapping[str, int], *, label: str = "objects", simulated: bool = False) -> Figure:
+    """Numbers of objects under one another, from top to bottom as given.
+
+    Parameters
+    ----------
+    numbers : mapping of name to int
+        One bar each.
+    label : str
+        What is counted, for the axis.
+    """
+    figure = new_figure(7.0, 0.9 + 0.36 * max(2, len(numbers)))
+    axes = figure.add_subplot()
+    if not numbers:
+        blank(axes, "nothing to count")
+        return figure
+    y = np.arange(len(numbers))
+    axes.barh(y, list(numbers.values()), height=0.6, color=BLUE, alpha=0.85)
+    for at, number in zip(y, numbers.values(), strict=True):
+        axes.annotate(f"{number:,}", (number, at), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8.5)
+    axes.set_yticks(y, [plain(name.replace("_", " ")) for name in numbers])
+    axes.set_ylim(max(len(numbers), 2) - 0.5, -0.5)
+    axes.set_xlim(0, 1.1 * max(1, *numbers.values()))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(label)
     return figure

@@ -147,6 +147,7 @@ def example_predictions(
     error: ArrayLike | None = None,
     ncols: int = 3,
     stretch: Stretch = "asinh",
+    classes: bool = False,
     simulated: bool = False,
 ) -> Figure:
     """Stamps, each beside the predicted fractions (bars) and those of the votes (diamonds).
@@ -163,6 +164,8 @@ def example_predictions(
         A line above each stamp.
     error : array_like, shape (N, K), optional
         One standard deviation of the predictions.
+    classes : bool
+        Each object has one true class, and `target` is 1 there: it alone is marked.
 
     Raises
     ------
@@ -171,6 +174,7 @@ def example_predictions(
     """
     stamps, p = np.asarray(pixels), np.asarray(predicted, dtype=float)
     t = np.full_like(p, np.nan) if target is None else np.asarray(target, dtype=float)
+    t = np.where(t > 0, t, np.nan) if classes else t
     if p.shape != (len(stamps), len(class_names)) or t.shape != p.shape:
         raise ValueError(f"{len(stamps)} stamps, predictions {p.shape} and votes {t.shape} for {len(class_names)} classes do not fit")
     columns = max(1, min(ncols, len(stamps)))
@@ -201,10 +205,10 @@ def example_predictions(
         right.grid(axis="y", visible=False)
         last = i + columns >= len(stamps)
         right.set_xticks([0, 0.5, 1], ["0", ".5", "1"] if last else [])
-        right.set_xlabel("fraction" if last else "")
+        right.set_xlabel(("probability" if classes else "fraction") if last else "")
     handles = [
         Line2D([], [], color=BLUE, alpha=0.75, lw=7, label="predicted"),
-        Line2D([], [], marker="D", mfc=ORANGE, mec="black", mew=0.6, ls="", ms=6, label="votes"),
+        Line2D([], [], marker="D", mfc=ORANGE, mec="black", mew=0.6, ls="", ms=6, label="true class" if classes else "votes"),
     ]
     figure.legend(handles=handles if np.isfinite(t).any() else handles[:1], loc="outside upper center", ncols=2)
     return figure

@@ -63,7 +63,7 @@ def random_affine(count: int, recipe: Augmentation, generator: torch.Generator) 
 
 
 def d4_views(images: Tensor) -> Tensor:
-    """The eight views of the symmetry group of the square: (n, C, H, H) to (8, n, C, H, H), the image itself first."""
+    """The eight views of the symmetry group of the square: (n, C, H, H) to (8, n, C, H, H), the image itself first, its turns before their mirror images."""
     turned = [torch.rot90(images, k, (2, 3)) for k in range(4)]
     return torch.stack(turned + [view.flip(3) for view in turned])
 

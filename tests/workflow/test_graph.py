@@ -1,0 +1,112 @@
+"""The graph of each configuration is what it should be, before anything runs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tuningfork.config import load
+from tuningfork.workflow import Workflow
+
+SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+
+
+def _snakemake(repository: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [SNAKEMAKE, "-s", repository / "Snakefile", "-d", folder, "--cores", "2", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def _jobs(output: str) -> dict[str, int]:
+    table = output[output.index("Job stats:") :]
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table.split("\n\n")[0], re.MULTILINE)}
+
+
+def test_the_demo_without_any_argument(repository: Path, tmp_path: Path) -> None:
+    done = _snakemake(repository, tmp_path, "-n")
+    assert done.returncode == 0, done.stderr
+    jobs = _jobs(done.stdout + done.stderr)
+    assert jobs["render_sky"] == 1
+    assert jobs["download_catalogue"] == 3
+    assert jobs["publish_catalogue"] == 1
+    assert jobs["evaluate_model"] == 4
+
+
+def test_the_paper_at_full_scale_builds_its_graph_alone(repository: Path, tmp_path: Path) -> None:
+    done = _snakemake(repository, tmp_path, "-n", "--configfile", str(repository / "config" / "papers" / "clash.yaml"))
+    assert done.returncode == 0, done.stderr
+    output = done.stdout + done.stderr
+    assert "SIM-" not in output
+    assert "render_sky" not in _jobs(output)
+    assert "clash-shuffled" not in output
+
+
+def test_the_exact_list_of_targets(repository: Path) -> None:
+    file = repository / "config" / "papers" / "clash.yaml"
+    config = load(yaml.safe_load(file.read_text()), [file], repository / "config" / "recipes")
+    assert sorted(Workflow(config, repository).targets()) == sorted(
+        [
+            *(f"results/catalogues/Deep-CLASH.{suffix}" for suffix in ("csv", "parquet", "fits", "vot")),
+            "results/catalogues/Deep-CLASH_wide.csv",
+            *(f"results/models/{model}/metrics.json" for model in ("candels", "clash", "clash-scratch")),
+            "results/models/candels/predictions/candels.parquet",
+            *(f"results/models/{model}/predictions/clash.parquet" for model in ("candels", "clash", "clash-scratch")),
+            *(f"results/samples/{sample}/figures/stamps.png" for sample in ("candels", "clash")),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--config", 'sky={"sed": 2}'), "sky.sed: unknown key; did you mean 'seed'?"),
+        (("--config", 'archives={"mode": "offline"}'), "archives.mode: 'offline' is not one of 'simulated' or 'live'"),
+    ],
+)
+def test_a_mistake_on_the_command_line_stops_before_any_job(repository: Path, tmp_path: Path, arguments: tuple[str, ...], line: str) -> None:
+    done = _snakemake(repository, tmp_path, "-n", *arguments)
+    assert done.returncode != 0
+    output = done.stdout + done.stderr
+    assert f"--config: {line}" in output
+    assert "Traceback" not in output
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_value_on_the_command_line_is_used(repository: Path, tmp_path: Path) -> None:
+    seeds = []
+    for extra in ((), ("--config", 'sky={"seed": 7}')):
+        done = _snakemake(repository, tmp_path, "-n", *extra)
+        seeds += re.findall(r"seed (\d+)\)", done.stdout + done.stderr)
+    assert seeds == ["1", "7"]
+
+
+def _rules(repository: Path) -> dict[str, str]:
+    found = {}
+    for file in sorted((repository / "rules").glob("*.smk")):
+        parts = re.split(r"^(?:rule|checkpoint) (\w+):$", file.read_text(), flags=re.MULTILINE)
+        found |= dict(zip(parts[1::2], parts[2::2], strict=True))
+    return found
+
+
+def test_every_rule_says_what_it_needs(repository: Path) -> None:
+    rules = _rules(repository)
+    assert len(rules) > 15
+    for name, body in rules.items():
+        script = f'script:\n        "../workflow/scripts/{name}.py"'
+        for needed in ("log:", "benchmark:", "threads:", "mem_mb=", "runtime=", "code=", "message:", "conda:", script):
+            assert needed in body, f"rule {name} lacks {needed}"
+        assert "retries:" not in body, f"rule {name}: on a cluster a rule's own retries multiply inside the old allocation"
+
+
+def test_rules_that_train_or_predict_ask_for_their_gpu(repository: Path) -> None:
+    asks = {name for name, body in _rules(repository).items() if "**wf.gpu()" in body}
+    assert asks == {"train_model", "predict"}
+
+
+def test_gpu_model_and_partition_come_from_the_configuration(repository: Path) -> None:
+    raw = yaml.safe_load((repository / "config" / "config.yaml").read_text())
+    raw["compute"] = {"gpu": 1, "gpu_model": "a100", "gpu_partition": "gpu"}
+    config = load(raw, [], repository / "config" / "recipes")
+    assert Workflow(config, repository).gpu() == {"gpu": 1, "gpu_model": "a100", "slurm_partition": "gpu"}
