@@ -18,11 +18,12 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "other.py").write_text("import numpy\nX = 1\n")
     (tmp_path / "script.py").write_text("from tuningfork.stamps.cut import cut\ncut()\n")
     monkeypatch.setattr(fingerprint, "PACKAGE", folder)
+    monkeypatch.setattr(fingerprint, "_remembered", dict)  # nothing is remembered from one look to the next
     return tmp_path
 
 
 def _code(package: Path, *modules: str) -> str:
-    for cached in (fingerprint.code_of, fingerprint._parse, fingerprint._imports, fingerprint._tree_digest):
+    for cached in (fingerprint.code_of, fingerprint._facts):
         cached.cache_clear()
     return fingerprint.code_of(package / "script.py", modules)
 
@@ -63,6 +64,16 @@ def test_a_library_version_counts_where_the_library_is_used(package: Path, monke
     monkeypatch.setattr(fingerprint, "_version", lambda library: "99.0")
     assert _code(package, "tuningfork.other") != used
     assert _code(package) == unused
+
+
+def test_what_is_remembered_on_disk_is_what_would_be_read(package: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    memory: dict[str, list] = {}
+    monkeypatch.setattr(fingerprint, "_remembered", lambda: memory)
+    first = _code(package)
+    assert memory
+    monkeypatch.setattr(fingerprint, "_read", lambda path: pytest.fail("read again"))
+    assert _code(package) == first
+    monkeypatch.undo()
 
 
 def test_every_script_of_the_rules_has_a_fingerprint(repository: Path) -> None:

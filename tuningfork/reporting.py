@@ -4,8 +4,9 @@ Everything is computed in `tuningfork.analysis` and drawn in `tuningfork.publish
 """
 
 import csv
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def evaluate_model(objects: dict[str, np.ndarray], predictions: Mapping[str, dic
         stamps=stamps,
         vote_model=spec["vote_model"],
         assumed_votes=spec["assumed_votes"],
-        by=BREAKDOWNS + (("label",) if task == "classes" else ()),
+        by=(*BREAKDOWNS, *{"classes": ["label"], "regression": ["true value"]}.get(task, [])),
         simulated=spec["simulated"],
     )
     others = [other for other in predictions if other != name]
@@ -121,7 +122,9 @@ def comparison_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def draw_groups(found: Evaluation, path: str) -> None:
-    """The error by filter, magnitude and sampling; for classes by the true class (there accuracy is the share that was found)."""
+    """The error by filter, magnitude and sampling; for classes also by the true class (there accuracy is the share that was found), for a
+    regression by quarters of the true value.
+    """
     section = _main_section(found.metrics)
     names = {
         "band": "filter",
@@ -129,6 +132,7 @@ def draw_groups(found: Evaluation, path: str) -> None:
         "magnitude": "magnitude in the filter",
         "zoom": "zoom (output / native pixels)",
         "label": "true class",
+        "true value": f"true {found.spec['targets'][0]}",
     }
     panels: dict[str, list[dict[str, Any]]] = {}
     for name, table in (section["by"] if section else {}).items():
@@ -142,13 +146,20 @@ def draw_groups(found: Evaluation, path: str) -> None:
                 "estimates": {found.spec["model"]: (entry["headline"]["value"], entry["headline"]["lo"], entry["headline"]["hi"])},
                 "baselines": {beside: entry["baselines"][beside]["value"]} if beside in entry["baselines"] else {},
             }
-            for group, entry in sorted(table.items(), key=lambda item: _by_wavelength(item[0]))
+            for group, entry in sorted(table.items(), key=lambda item: _in_order(item[0]))
         ]
     figures.save(figures.rmse_by(panels, metric_label=_metric_label(found), simulated=found.spec["simulated"]), path)
 
 
-def _by_wavelength(group: str) -> tuple[int, str]:
-    """Filters and wavelength ranges from blue to red (HST names below 200 count in 10 nm, the others in nm); other groups as they are named."""
+def _in_order(group: str) -> tuple[float, str]:
+    """Filters and wavelength ranges from blue to red (HST names below 200 count in 10 nm, the others in nm), bins of numbers from low to high;
+    other groups as they are named.
+    """
+    if group.startswith("< "):
+        return -math.inf, group
+    edge = re.match(r"(?:>= )?(-?[\d.]+(?:e[+-]?\d+)?)(?: |$)", group)
+    if edge:
+        return float(edge[1]), group
     if group in RANGES:
         return RANGES.index(group), group
     number = re.fullmatch(r"f(\d{3})\w+", group)

@@ -45,8 +45,8 @@ def evaluate(
     groups : str
         Column whose values are resampled; galaxy_id where a section has fewer than five of them (the section says which).
     by : sequence of str
-        Breakdowns: a column of names (``band``), ``filter_group`` (UV, optical, NIR), ``magnitude`` (from ``mag``), ``zoom``. Those whose column
-        is absent are left out.
+        Breakdowns: a column of names (``band``), ``filter_group`` (UV, optical, NIR), ``magnitude`` (from ``mag``), ``zoom``, ``true value``
+        (quarters of the first target). Those whose column is absent are left out.
     stamps : StampSet, optional
         The sample's stamps; adds the baselines that see pixels.
     vote_model : str

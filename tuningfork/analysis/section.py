@@ -156,7 +156,18 @@ def _names_of(rows: Rows, name: str) -> np.ndarray | None:
         return bins(objects["mag"], MAGNITUDE_EDGES, "mag") if "mag" in objects else None
     if name == "zoom":
         return bins(objects["zoom"], ZOOM_EDGES) if "zoom" in objects else None
+    if name == "true value":
+        return _quarters(rows.observed[:, 0])
     return np.asarray(objects[name]).astype(str) if name in objects else None
+
+
+def _quarters(values: np.ndarray) -> np.ndarray:
+    """Names of the quarters that values fall into, with edges rounded to three digits of their spread; '' for nan."""
+    known = values[np.isfinite(values)]
+    if not len(known) or np.ptp(known) == 0:
+        return np.full(len(values), "")
+    step = 10.0 ** (np.floor(np.log10(np.ptp(known))) - 2)
+    return bins(values, np.unique(np.round(np.quantile(known, [0.25, 0.5, 0.75]) / step) * step).tolist())
 
 
 def _breakdown(

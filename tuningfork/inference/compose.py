@@ -7,6 +7,7 @@ import numpy as np
 
 from tuningfork.errors import ModelError
 from tuningfork.inference.predict import Predictions
+from tuningfork.stamps.store import usable
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -60,7 +61,8 @@ def compose(
     -------
     dict
         ``object_id``, ``status``, ``split``, ``fold`` (the first fold network that the value comes from, -1: the main network),
-        ``in_training`` (split is train), and ``<target>``, ``<target>_std``, ``<target>_main``, NaN where there is no usable stamp.
+        ``in_training`` (split is train, and there was a stamp to train on), and ``<target>``, ``<target>_std``, ``<target>_main``,
+        NaN where there is no usable stamp.
 
     Raises
     ------
@@ -89,7 +91,7 @@ def compose(
         "status": np.asarray(main["status"]),
         "split": split,
         "fold": np.where(out_of_fold, held_out.argmax(axis=1) if len(folds) else -1, -1),
-        "in_training": split == "train",
+        "in_training": (split == "train") & usable(main["status"]),
     }
     for number, target in enumerate(targets):
         columns |= {target: value[:, number], f"{target}_std": std[:, number], f"{target}_main": main["mean"][:, number]}

@@ -163,7 +163,8 @@ def regression_scatter(true: ArrayLike, predicted: ArrayLike, *, label: str, uni
     low, high = np.percentile(np.concatenate([t, p]), [0.05, 99.95])
     pad = 0.05 * (high - low) or 1.0
     low, high = low - pad, high + pad
-    reach = max(float(np.percentile(np.abs(d), 99.5)) * 1.2, 1e-12)
+    # of few objects every one is shown; of many, a few far ones may lie outside
+    reach = max(float(np.percentile(np.abs(d), 100 if len(t) < 600 else 99.5)) * 1.2, 1e-12)
     if len(t) > 3000:
         for axes, y, limits in ((upper, p, (low, high)), (lower, d, (-reach, reach))):
             counts, xe, ye = np.histogram2d(t, y, bins=(90, 90 if axes is upper else 45), range=((low, high), limits))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from tuningfork.publishing.figures_base import BLUE, GREEN, GREY, PURPLE, VERMILION, blank, colours, new_figure, plain, spread, styled
@@ -62,6 +62,9 @@ def learning_curves(
     values = values[np.isfinite(values)]
     if len(values) and values.min() > 0 and values.max() > 12 * values.min():
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     _baseline_lines(axes, baselines or {})
     axes.set_xlabel("epoch")
     axes.set_ylabel(loss_label)
@@ -223,7 +226,7 @@ def counts(numbers: Mapping[str, int], *, label: str = "objects", simulated: boo
     label : str
         What is counted, for the axis.
     """
-    figure = new_figure(7.0, 0.9 + 0.36 * max(2, len(numbers)))
+    figure = new_figure(7.0, 0.9 + 0.36 * max(1, len(numbers)))
     axes = figure.add_subplot()
     if not numbers:
         blank(axes, "nothing to count")
@@ -233,7 +236,7 @@ def counts(numbers: Mapping[str, int], *, label: str = "objects", simulated: boo
     for at, number in zip(y, numbers.values(), strict=True):
         axes.annotate(f"{number:,}", (number, at), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8.5)
     axes.set_yticks(y, [plain(name.replace("_", " ")) for name in numbers])
-    axes.set_ylim(max(len(numbers), 2) - 0.5, -0.5)
+    axes.set_ylim(len(numbers) - 0.5, -0.5)
     axes.set_xlim(0, 1.1 * max(1, *numbers.values()))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.grid(axis="y", visible=False)

@@ -15,11 +15,13 @@ body{font:15px/1.45 system-ui,sans-serif;margin:1.5rem auto;max-width:60rem;padd
 h1{font-size:1.35rem}h2{font-size:1.1rem;margin-top:2rem}
 table{border-collapse:collapse;margin:.6rem 0 1.2rem;width:100%}
 th,td{text-align:left;padding:.3rem .7rem;border-bottom:1px solid #d8dee4;vertical-align:top}
-th{border-bottom:2px solid #57606a}td{font-variant-numeric:tabular-nums}
+th{border-bottom:2px solid #57606a}td{font-variant-numeric:tabular-nums}td.n{white-space:nowrap}
 tr.network td{font-weight:600;background:#eef4fb}p.note{color:#57606a}
 .scroll{overflow-x:auto}.scroll table{width:auto}
 p.simulated{border:2px solid #b35900;background:#fff4e5;padding:.5rem .8rem;font-weight:600}
 """
+SHORT = 32
+"""Characters of a cell that is kept on one line."""
 
 
 def metrics_page(report: Mapping[str, Any], title: str | None = None) -> str:
@@ -113,6 +115,11 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], mark: str = "")
     lines = []
     for row in rows:
         style = ' class="network"' if mark and row[0] == mark else ""
-        lines.append(f"<tr{style}>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>\n")
+        lines.append(f"<tr{style}>" + "".join(_cell(str(cell)) for cell in row) + "</tr>\n")
     body = "".join(lines)
     return f"<table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table>"
+
+
+def _cell(text: str) -> str:
+    """A table cell; a number with its interval, or an id, is not broken over two lines."""
+    return f'<td class="n">{escape(text)}</td>' if len(text) <= SHORT else f"<td>{escape(text)}</td>"

@@ -153,7 +153,7 @@ def select_folder_sample(spec: Mapping[str, Any]) -> Table:
     Raises
     ------
     SampleError, CatalogueError
-        As `read_folder`.
+        As `read_folder`; and where there are labels, but none that can be used.
     """
     named = spec.get("labels") or {}
     found = read_folder(
@@ -175,6 +175,11 @@ def select_folder_sample(spec: Mapping[str, Any]) -> Table:
         int(np.sum(found.objects["labelled"])),
         ", ".join(f"{n} x {kind}" for kind, n in zip(kinds, numbers_of, strict=True)) or "no problems",
     )
+    if named and not np.any(found.objects["labelled"]):
+        reasons, numbers_of = np.unique(strings(found.objects["label_reason"]), return_counts=True)
+        raise SampleError(
+            f"{named['file']}: no usable label: {', '.join(f'{n} x {why}' for why, n in zip(reasons.tolist(), numbers_of.tolist(), strict=True))}"
+        )
     return found.objects
 
 
@@ -204,7 +209,8 @@ def _add_labels(objects: Table, n_rows: int, targets: Sequence[str], task: Task,
     columns: dict[str, np.ma.MaskedArray] = {}
     if where is not None and n_rows and (targets or class_column):
         wanted = [class_column or ""] if task == "classes" else list(targets)
-        found = {name: find(objects, name, where) for name in wanted}
+        csv = objects[[name for name in objects.colnames if name not in ("object_id", "path", "exclude_status", "exclude_reason")]]
+        found = {name: find(csv, name, where) for name in wanted}
         read = Table({name: strings(objects[column])[:n_rows] for name, column in found.items()})
         columns, why = check(read, targets, task, class_column, tolerance)
         reason[:n_rows] = why
