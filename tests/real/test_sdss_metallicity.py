@@ -11,9 +11,16 @@ pytestmark = pytest.mark.slow
 BASELINES = {"mean", "border pixels", "picture features"}
 
 
+def shortened(example):
+    """The example with two folds instead of five: the numbers of docs/results.md are those of the example itself."""
+    configuration = example("metallicity")
+    configuration["models"]["metallicity"]["folds"] = 2
+    return configuration
+
+
 @pytest.fixture(scope="module")
 def run(snakemake, example, tmp_path_factory):
-    return snakemake(tmp_path_factory.mktemp("metallicity"), example("metallicity"))
+    return snakemake(tmp_path_factory.mktemp("metallicity"), shortened(example))
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +44,11 @@ def test_every_number_has_its_interval_and_its_companions(run):
 
 
 def test_the_network_beats_the_mean_predictor_on_pictures_it_has_not_seen(run):
-    for section in run.metrics("metallicity")["sections"].values():
-        mean, ridge = (run.estimate(section["baselines"][name]["headline"])[0] for name in ("mean", "picture features"))
-        assert 0.15 < mean < 0.25 and ridge < 0.15  # the published spread of the labels; the ridge on colours and sizes
+    sections = run.metrics("metallicity")["sections"]
+    assert run.estimate(sections["test"]["baselines"]["picture features"]["headline"])[0] < 0.15  # the ridge on colours and sizes
+    for section in sections.values():
+        mean = run.estimate(section["baselines"]["mean"]["headline"])[0]
+        assert 0.15 < mean < 0.25  # the spread of the labels
         assert run.estimate(section["baselines"]["mean"]["difference"])[2] < 0
         assert run.estimate(section["headline"])[0] < mean
 
@@ -66,5 +75,5 @@ def test_the_catalogue_has_every_galaxy_with_all_digits_of_its_name(run, shared_
 
 
 def test_nothing_is_left_to_do(run, snakemake, example):
-    again = snakemake(run.folder, example("metallicity"), "-n")
+    again = snakemake(run.folder, shortened(example), "-n")
     assert "Nothing to be done" in again.messages
