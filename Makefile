@@ -24,6 +24,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 demo: $(VENV)/installed
 	$(BIN)/tuningfork unlock
 	$(BIN)/snakemake --cores $(CORES) --report-after-run --report results/report.html
+	@echo; echo "Open results/report.html; the catalogue is results/catalogues/Deep-CLASH.csv (.parquet, .fits, .vot, .ReadMe beside it)."
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
