@@ -5,16 +5,15 @@ by looking at the source files, not by importing them.
 """
 
 import ast
-import difflib
 import functools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
+from tuningfork.config_messages import file_with, nearest, problem_line
 from tuningfork.errors import ConfigError
 
 PACKAGE = Path(__file__).parent
@@ -65,12 +64,6 @@ def _parsed(path: Path) -> ast.Module:
 
 def _defines(path: Path, name: str) -> bool:
     return any(isinstance(node, ast.FunctionDef) and node.name == name for node in _parsed(path).body)
-
-
-def _nearest(name: str, valid: Iterable[str]) -> str:
-    valid = list(valid)
-    near = difflib.get_close_matches(name, valid, n=1, cutoff=0.4)
-    return f"did you mean {near[0]!r}?" if near else f"valid: {', '.join(valid)}"
 
 
 class Section(BaseModel):
@@ -378,10 +371,10 @@ def load(raw: Mapping[str, Any], files: Sequence[str | Path] = (), recipes: Path
     try:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
-        raise ConfigError("\n".join(_line(problem, files, raw) for problem in error.errors())) from None
+        raise ConfigError("\n".join(problem_line(problem, files, raw, Config) for problem in error.errors())) from None
     problems = _unknown_names(config, recipes)
     if problems:
-        raise ConfigError("\n".join(f"{_file_with(key, files, raw)}: {'.'.join(key)}: {text}" for key, text in problems))
+        raise ConfigError("\n".join(f"{file_with(key, files, raw)}: {'.'.join(key)}: {text}" for key, text in problems))
     return config
 
 
@@ -405,7 +398,7 @@ def _unknown_names(config: Config, recipes: Path) -> list[tuple[tuple[str, ...],
 
     def known(value: str, valid: Iterable[str], what: str, *key: str) -> None:
         if value not in valid:
-            problems.append((key, f"unknown {what} {value!r}; {_nearest(value, valid)}"))
+            problems.append((key, f"unknown {what} {value!r}; {nearest(value, valid)}"))
 
     for name, sample in config.samples.items():
         if isinstance(sample, MosaicSample):
@@ -443,75 +436,3 @@ def _circle(config: Config, name: str) -> list[tuple[tuple[str, ...], str]]:
     if here == name:
         return [(("models", name, "from"), f"the model starts from itself ({' <- '.join([*path, name])}); remove one 'from'")]
     return []
-
-
-def _line(problem: Mapping[str, Any], files: Sequence[str | Path], raw: Mapping[str, Any]) -> str:
-    loc = [str(part) for part in problem["loc"] if part not in ("mosaic", "folder")]
-    key = tuple(loc)
-    text = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        text = f"unknown key; {_nearest(loc[-1], _valid_keys(problem['loc']))}"
-    elif problem["type"] == "missing":
-        text = "this key is missing"
-    elif problem["type"] in ("float_type", "float_parsing", "int_type", "int_parsing"):
-        unit = loc[-1].rsplit("_", 1)[-1] if "_" in loc[-1] else ""
-        text = f"{problem['input']!r} is not a number" + (f" (in {unit}, without the unit)" if unit in ("arcsec", "pixels", "minutes", "mag") else "")
-    elif problem["type"] == "literal_error":
-        expected = problem["ctx"]["expected"]
-        nearest = _nearest(str(problem["input"]), re.findall("'([^']*)'", expected))
-        text = f"{problem['input']!r} is not one of {expected}; {nearest}"
-    elif problem["type"] in ("union_tag_not_found", "union_tag_invalid"):
-        text = "'kind' must be mosaic or folder"
-    elif "input" in problem and not isinstance(problem["input"], dict | list | tuple):
-        text = f"{text} (got {problem['input']!r})"
-    return f"{_file_with(key, files, raw)}: {'.'.join(key)}: {text}"
-
-
-def _valid_keys(loc: Sequence[Any]) -> list[str]:
-    """Keys that may stand where the unknown one at `loc` stands."""
-    section: Any = Config
-    for part in loc[:-1]:
-        if isinstance(section, type) and issubclass(section, Section):
-            field = section.model_fields.get(str(part)) or next((f for f in section.model_fields.values() if f.alias == part), None)
-            section = field.annotation if field else None
-        elif part in ("mosaic", "folder"):
-            section = MosaicSample if part == "mosaic" else FolderSample
-        else:
-            section = get_args(section)[-1] if get_args(section) else None
-        if section is not None and not isinstance(section, type):
-            sections = [a for a in get_args(section) if isinstance(a, type) and issubclass(a, Section)]
-            section = sections[0] if len(sections) == 1 and type(None) in get_args(section) else section
-    if isinstance(section, type) and issubclass(section, Section):
-        return [field.alias or name for name, field in section.model_fields.items()]
-    return []
-
-
-def _file_with(key: Sequence[str], files: Sequence[str | Path], raw: Mapping[str, Any]) -> str:
-    """The file that says `key` as the merged configuration has it; the command line if none does; for a missing key, where its section is."""
-    said, wanted = _at(raw, key)
-    deepest, best = 0, str(files[-1]) if files else "--config"
-    for file in files:
-        try:
-            own = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError):
-            continue
-        depth, value = _at(own, key)
-        if depth == len(key) == said and value == wanted:
-            return str(file)
-        if depth >= deepest:
-            deepest, best = depth, str(file)
-    return "--config" if said == len(key) else best
-
-
-def _at(node: Any, key: Sequence[str]) -> tuple[int, Any]:
-    """How much of `key` leads somewhere in nested mappings and lists, and what stands there."""
-    depth = 0
-    for part in key:
-        if isinstance(node, Mapping) and part in node:
-            node = node[part]
-        elif isinstance(node, list | tuple) and part.isdigit() and int(part) < len(node):
-            node = node[int(part)]
-        else:
-            break
-        depth += 1
-    return depth, node

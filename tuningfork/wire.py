@@ -19,21 +19,23 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def open_archives(wire: Mapping[str, Any], sky: Path | None = None, cache: Path = CACHE) -> Iterator[Transport]:
+def open_archives(wire: Mapping[str, Any], sky: Path | None = None, *, contact: str | None = None, cache: Path = CACHE) -> Iterator[Transport]:
     """A transport for one job.
 
     Parameters
     ----------
     wire
-        ``mode`` (simulated or live) and ``contact``.
+        ``mode``: simulated or live.
     sky
         The `sky.json` of the rendered sky; needed in simulated mode. Its digest is part of every cache key, so that another sky never
         answers from this one's cache.
+    contact
+        E-mail address or URL that the archives see in the User-Agent.
     cache
         Folder of the content-addressed cache.
     """
     if wire["mode"] == "live":
-        with Transport(realm="live", cache=cache, contact=wire["contact"]) as transport:
+        with Transport(realm="live", cache=cache, contact=contact) as transport:
             yield transport
         return
     if sky is None:

@@ -197,9 +197,12 @@ class Workflow:
         return described
 
     def wire(self) -> dict[str, Any]:
-        """How the archives are reached; a parameter of every rule on the wire, so that simulated and live never mix."""
+        """What decides the archives' answers; a parameter of every rule on the wire, so that simulated and live never mix.
+
+        Who asks (``contact``) decides nothing: the scripts take it from the configuration, and a new address fetches nothing again.
+        """
         archives = self.config.archives
-        return {"mode": archives.mode, "contact": archives.contact, **({"sky": self.sky_key()} if archives.mode == "simulated" else {})}
+        return {"mode": archives.mode, **({"sky": self.sky_key()} if archives.mode == "simulated" else {})}
 
     def sky_key(self) -> str:
         """Digest of the simulated sky's parameters: the name of its folder."""

@@ -18,7 +18,7 @@ def transport(tmp_path_factory):
     root = tmp_path_factory.mktemp("wire")
     parameters = SkyParameters(seed=3, clusters=CLUSTERS, bands=("f606w", "f160w"), cluster_side_px=500, goodss_side_px=1000, clash_labels=20, absent=())
     sky = render_sky(parameters, root / "sky", progress=False)
-    with open_archives({"mode": "simulated", "contact": None}, sky, root / "cache") as opened:
+    with open_archives({"mode": "simulated"}, sky, cache=root / "cache") as opened:
         yield opened
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from astropy.table import MaskedColumn, Table, vstack
 
 from tuningfork import tables
+from tuningfork.archives.mast import CLUSTERS
 from tuningfork.catalogues import columns as common
 from tuningfork.catalogues.molino_columns import MAST_ALIASES, SOURCES, TEXT
 from tuningfork.errors import CatalogueError
@@ -22,33 +23,6 @@ BIBCODE = "2017MNRAS.470...95M"
 PIXEL_SCALE_ARCSEC = 0.065
 PETROSIAN_FACTOR = 2.0  # SExtractor's PETRO_RADIUS is PETROPARAMS[0] x R(eta = 0.2), in units of a
 PETROSIAN_FLOOR = 3.5  # its lower limit, which a failed measurement gets too
-CLUSTERS = (
-    "a1423",
-    "a209",
-    "a2261",
-    "a383",
-    "a611",
-    "clj1226",
-    "macs0329",
-    "macs0416",
-    "macs0429",
-    "macs0647",
-    "macs0717",
-    "macs0744",
-    "macs1115",
-    "macs1149",
-    "macs1206",
-    "macs1311",
-    "macs1423",
-    "macs1720",
-    "macs1931",
-    "macs2129",
-    "ms2137",
-    "rxj1347",
-    "rxj1532",
-    "rxj2129",
-    "rxj2248",
-)
 _NOT_DETECTED, _UNKNOWN = 99.0, -99.0
 _LIMIT_RANGE = (10.0, 40.0)  # an error column holds a magnitude limit only within these; magnitude errors of faint detections reach thousands
 

@@ -21,7 +21,21 @@ USABLE = ("ok", "partial")
 SIMULATED_MARK = "SIM-"
 FILTER_ALIASES = {"F850LP": "F850W"}
 _PER_BAND = re.compile(r"mag(_mass)?(_err|_limit)?_(?P<band>f\d{3}[a-z]{1,2})$")
-_INTERNAL = {"band", "labelled", "label_reason", "shard", "group_id", "fold_group", "side", "reason", "exclude_reason", "exclude_status", "given_split"}
+_INTERNAL = {
+    "band",
+    "file_version",
+} | {
+    "labelled",
+    "label_reason",
+    "shard",
+    "group_id",
+    "fold_group",
+    "side",
+    "reason",
+    "exclude_reason",
+    "exclude_status",
+    "given_split",
+}
 
 
 def assemble(

@@ -111,7 +111,7 @@ def finish_sample(selected: Table, spec: Mapping[str, Any], sizes: Table | None 
         cut_columns: tuple[str, ...] = (*shards.CUT_COLUMNS, EXCLUDED)
     else:
         shard = shards.hashed_shard_keys(strings(objects["object_id"]), spec["shards"]["buckets"])
-        cut_columns = tuple(name for name in ("object_id", "path", EXCLUDED) if name in objects.colnames)
+        cut_columns = tuple(name for name in ("object_id", "path", "file_version", EXCLUDED) if name in objects.colnames)
     objects["shard"] = shard
     objects.sort(["shard", "object_id"])
     tables.describe(objects, _COLUMNS)

@@ -26,6 +26,7 @@ FOLDER_COLUMNS = {
     **{name: COLUMNS[name] for name in ("object_id", "galaxy_id", "field", "ra", "dec", "petrosian_radius_arcsec", "petrosian_flag")},
     "group_id": (None, "meta.id.assoc", "What is never divided between training and test"),
     "path": (None, "meta.ref.url", "Image, relative to the sample's folder; empty where there is none"),
+    "file_version": (None, "meta.version", "Size (bytes) and modification time (ns) of the image; empty where there is none"),
     "exclude_status": (None, "meta.code.status", "Status of an object that gets no stamp: absent or failed; empty for the others"),
     "exclude_reason": (None, "meta.note", "Why the object gets no stamp, decided before any pixel was read; empty for the others"),
     "label": (None, "src.class", "Class"),
@@ -132,6 +133,7 @@ def read_folder(
     objects["object_id"] = np.array([*strings(rows["object_id"]).tolist(), *new_ids], dtype=str)
     refuse_duplicates(strings(objects["object_id"]), str(folder))
     objects["path"] = np.array([*path.tolist(), *new], dtype=str)
+    objects["file_version"] = np.array([_version(Path(folder) / name) if name else "" for name in objects["path"].tolist()], dtype=str)
     objects["exclude_status"] = np.array([*status.tolist(), *[""] * len(new)], dtype=str)
     objects["exclude_reason"] = np.array([*reason.tolist(), *[""] * len(new)], dtype=str)
     _add_labels(objects, len(rows), targets, task, class_column, tolerance, where if labels is not None else None)
@@ -181,6 +183,12 @@ def select_folder_sample(spec: Mapping[str, Any]) -> Table:
             f"{named['file']}: no usable label: {', '.join(f'{n} x {why}' for why, n in zip(reasons.tolist(), numbers_of.tolist(), strict=True))}"
         )
     return found.objects
+
+
+def _version(image: Path) -> str:
+    """What tells new bytes under an old name, so that the shard of a picture that was exchanged is read again."""
+    stat = image.stat()
+    return f"{stat.st_size}:{stat.st_mtime_ns}"
 
 
 def _free_reserved_names(rows: Table, where: str, targets: Sequence[str]) -> dict[str | None, str]:

@@ -11,7 +11,8 @@ from tuningfork import tables
 from tuningfork.wire import open_archives
 
 catalogue = importlib.import_module(f"tuningfork.catalogues.{snakemake.wildcards.catalogue}")
-with open_archives(snakemake.params.wire, *map(Path, snakemake.input)) as transport:
+contact = snakemake.config.get("archives", {}).get("contact")
+with open_archives(snakemake.params.wire, *map(Path, snakemake.input), contact=contact) as transport:
     table = catalogue.fetch(transport, **snakemake.params.query)
 log.info("%d rows", len(table))
 tables.write(table, snakemake.output[0])

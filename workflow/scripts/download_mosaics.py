@@ -10,7 +10,8 @@ from tuningfork.archives.manifest import fetch_field
 from tuningfork.files import write_json
 from tuningfork.wire import open_archives
 
-with open_archives(snakemake.params.wire, *map(Path, snakemake.input)) as transport:
+contact = snakemake.config.get("archives", {}).get("contact")
+with open_archives(snakemake.params.wire, *map(Path, snakemake.input), contact=contact) as transport:
     manifest = fetch_field(transport, field=snakemake.wildcards.field, **snakemake.params.images)
 manifest["simulated"] = snakemake.params.wire["mode"] == "simulated"
 log.info("%s", {band: found["status"] for band, found in manifest["bands"].items()})
