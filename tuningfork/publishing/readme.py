@@ -16,6 +16,7 @@ from tuningfork.files import write_text
 from tuningfork.publishing.columns import description_with_unit, masked, standard_unit
 
 RULE, DOUBLE = "-" * 80, "=" * 80
+MOST_DECIMALS = 12
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,11 @@ def _texts(table: Table, name: str) -> tuple[str, list[str]]:
     if kind in "biu":
         return "I", ["" if m else str(int(v)) for v, m in zip(column.data.tolist(), mask.tolist(), strict=True)]
     values = column.data.astype(float).tolist()
-    plain = [repr(v) for v, m in zip(values, mask.tolist(), strict=True) if not m]
-    if any("e" in text for text in plain):
+    known = [v for v, m in zip(values, mask.tolist(), strict=True) if not m]
+    # The fewest decimals from which every value comes back; a column that needs more than a page has room for is written with exponents.
+    decimals = max((len(np.format_float_positional(v, trim="0").partition(".")[2]) for v in known), default=1)
+    if decimals > MOST_DECIMALS or any(abs(v) >= 1e15 for v in known):
         return "E.16", ["" if m else f"{v:.16e}" for v, m in zip(values, mask.tolist(), strict=True)]
-    decimals = max((len(text.partition(".")[2]) for text in plain), default=1)
     return f"F.{decimals}", ["" if m else f"{v:.{decimals}f}" for v, m in zip(values, mask.tolist(), strict=True)]
 
 
