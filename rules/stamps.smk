@@ -26,7 +26,7 @@ rule cut_stamps:
         mem_mb=2000,
         runtime=60,
     params:
-        code=wf.code("cut_stamps"),
+        code=lambda w: wf.code("cut_stamps"),
         rows=lambda w: shards(w.sample)[w.shard]["digest"],
         stamp=lambda w: wf.sample_slice(w.sample, "stamp"),
     message:
@@ -54,7 +54,7 @@ rule import_stamps:
         mem_mb=2000,
         runtime=60,
     params:
-        code=wf.code("import_stamps"),
+        code=lambda w: wf.code("import_stamps"),
         rows=lambda w: shards(w.sample)[w.shard]["digest"],
         stamp=lambda w: wf.sample_slice(w.sample, "stamp", "folder"),
     message:

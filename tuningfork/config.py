@@ -6,6 +6,7 @@ by looking at the source files, not by importing them.
 
 import ast
 import functools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,20 +30,16 @@ MORPHOLOGY_TARGETS = ("p_smooth", "p_features", "p_irregular", "p_point_source",
 @functools.cache
 def catalogue_names() -> tuple[str, ...]:
     """Published catalogues that the library reads: one module of `tuningfork/catalogues` each (those with a ``fetch`` function)."""
-    return tuple(sorted(path.stem for path in (PACKAGE / "catalogues").glob("*.py") if _defines(path, "fetch")))
+    return tuple(
+        sorted(path.stem for path in (PACKAGE / "catalogues").glob("*.py") if re.search(r"^def fetch\(", path.read_text(encoding="utf-8"), re.MULTILINE))
+    )
 
 
 @functools.cache
 def network_modules() -> dict[str, str]:
-    """Network name -> module that registers it, read off the ``@register("name")`` decorators without importing torch."""
-    found = {}
-    for path in sorted((PACKAGE / "networks").glob("*.py")):
-        for node in ast.walk(_parsed(path)):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                for decorator in node.decorator_list:
-                    if isinstance(decorator, ast.Call) and getattr(decorator.func, "id", getattr(decorator.func, "attr", "")) == "register":
-                        found[ast.literal_eval(decorator.args[0])] = f"tuningfork.networks.{path.stem}"
-    return found
+    """Network name -> module that registers it, read off the ``@register("name")`` lines without importing torch."""
+    modules = {path.stem: path.read_text(encoding="utf-8") for path in sorted((PACKAGE / "networks").glob("*.py"))}
+    return {name: f"tuningfork.networks.{stem}" for stem, text in modules.items() for name in re.findall(r'^@register\("([^"]+)"\)', text, re.MULTILINE)}
 
 
 @functools.cache
@@ -60,10 +57,6 @@ def recipe_names(folder: Path) -> tuple[str, ...]:
 
 def _parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
-
-
-def _defines(path: Path, name: str) -> bool:
-    return any(isinstance(node, ast.FunctionDef) and node.name == name for node in _parsed(path).body)
 
 
 class Section(BaseModel):
