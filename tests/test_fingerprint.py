@@ -23,7 +23,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _code(package: Path, *modules: str) -> str:
-    for cached in (fingerprint.code_of, fingerprint._facts):
+    for cached in (fingerprint.code_of, fingerprint._facts, fingerprint._path_of):
         cached.cache_clear()
     return fingerprint.code_of(package / "script.py", modules)
 

@@ -47,6 +47,7 @@ def code_of(script: Path | str, modules: tuple[str, ...] = ()) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
+@functools.cache
 def _path_of(name: str) -> Path | None:
     base = PACKAGE.joinpath(*name.split(".")[1:])
     for path in (base.with_suffix(".py"), base / "__init__.py"):
