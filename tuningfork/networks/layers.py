@@ -1,5 +1,6 @@
 """What the networks share: checks of sizes, the initial weights of Keras, and the little base class that keeps features and head apart."""
 
+import abc
 import math
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ from tuningfork.errors import ModelError
 __all__ = ["ImageNetwork", "check_count", "conv_relu", "keras_batch_norm", "keras_init", "pooled", "scaled"]
 
 
-class ImageNetwork(nn.Module):
+class ImageNetwork(nn.Module, abc.ABC):
     """A network from square images to logits; subclasses give `forward_features` and `forward_head`.
 
     `head_names` are the prefixes of the parameters that belong to the outputs: in a transfer to other targets only these may differ.
@@ -27,13 +28,13 @@ class ImageNetwork(nn.Module):
             raise ModelError(f"network '{name}' needs images of at least {smallest} x {smallest} pixels; image_size is {image_size}")
         self.name, self.in_channels, self.n_outputs, self.image_size = name, in_channels, n_outputs, image_size
 
+    @abc.abstractmethod
     def forward_features(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) to the last feature maps (N, F, h, w)."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def forward_head(self, features: Tensor) -> Tensor:
         """Feature maps (N, F, h, w) to logits (N, n_outputs)."""
-        raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) to logits (N, n_outputs)."""
