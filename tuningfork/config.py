@@ -70,6 +70,7 @@ class Archives(Section):
 
     mode: Literal["simulated", "live"] = Field("simulated", description="simulated: the embedded sky behind a stand-in archive; live: the real archives")
     contact: str | None = Field(None, description="an e-mail address or URL that the archives see in the User-Agent; please set it for live runs")
+    mirror: Path | None = Field(None, description="folder laid out as the archives' own trees, read before any archive is asked (live only)")
 
 
 class Sky(Section):
@@ -95,6 +96,17 @@ class Sky(Section):
             if not name.startswith("SIM-"):
                 raise ValueError(f"{name!r} could pass as a real cluster; simulated clusters start with 'SIM-'")
         return names
+
+
+class SurveySky(Section):
+    """The simulated sky of the wide surveys (SDSS, DES, HSC, Legacy Surveys, unWISE), used when archives.mode is simulated."""
+
+    seed: int = Field(1, ge=0, description="another seed is another sky; the same seed gives the same bytes")
+    sdss_galaxies: int = Field(1400, ge=20, description="galaxies with an SDSS spectrum and a metallicity")
+    lsb_galaxies: int = Field(700, ge=20, description="low-surface-brightness galaxies of DES; as many artifacts in each of the two lists")
+    hsc_galaxies: int = Field(260, ge=20, description="low-surface-brightness galaxies of HSC; as many artifacts")
+    decals_galaxies: int = Field(1500, ge=20, description="galaxies of Galaxy Zoo DECaLS; about half lie where DECaLS and BASS+MzLS overlap")
+    galaxy10_images: int = Field(900, ge=20, description="images of the Galaxy10 file")
 
 
 class Compute(Section):
@@ -172,6 +184,48 @@ class Stamp(Section):
     )
 
 
+class CutoutCatalogue(Section):
+    """A published catalogue, or any table, whose objects get cutouts."""
+
+    name: str = Field(description="a module of tuningfork/catalogues; 'table' reads any VizieR table, TAP query, URL or file")
+    options: dict[str, Any] = Field(default_factory=dict, description="what that catalogue's module takes, such as release, strict, table, columns")
+
+
+class Cutouts(Section):
+    """Which service cuts the images."""
+
+    service: Literal["skyserver", "legacysurvey", "galaxy10"] = Field(
+        description="skyserver: SDSS colour JPEG; legacysurvey: the viewer's layers; galaxy10: pictures inside the Galaxy10 file"
+    )
+    layer: str | None = Field(
+        None, description="layer of the viewer, such as ls-dr9-south, des-dr1, hsc-dr2, unwise-neo7; data release of SkyServer, such as dr14"
+    )
+    format: Literal["fits", "jpeg"] = Field("fits", description="fits: calibrated, any bands; jpeg: the service's colour picture")
+    bands: tuple[Band, ...] = Field(("g", "r", "z"), min_length=1, description="bands, in the order of the channels")
+    arcsec_per_pixel: Positive | str = Field(
+        0.262, description="scale asked for: a number, or an expression of the catalogue's columns, such as 2 * petroR90_r / 0.396 / 128"
+    )
+    pixels: int = Field(256, ge=16, le=2048, description="side of the cutout asked for, pixels")
+    footprint: str | None = Field(
+        None,
+        description="MOC file (FITS), path or URL, of where the survey has images; objects outside cost no request",
+    )
+
+
+class CutoutSelect(Section):
+    """Which rows of the catalogue become stamps."""
+
+    where: str | None = Field(None, description="SQL condition on the catalogue's columns; rows that fail it are left out")
+    limit: int | None = Field(None, ge=1, description="at most so many objects, chosen by a hash of their ids; for trials")
+
+
+class CutoutStamp(Section):
+    """How a cutout is stored."""
+
+    pixels: int = Field(64, ge=8, le=1024, description="side of the stored stamp, pixels; cutouts are area-averaged to it")
+    crop: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="central part of the cutout that is kept, as a fraction of its side")
+
+
 class Split(Section):
     """Which objects train, validate and test. A galaxy is never on two sides; adding objects moves no old one."""
 
@@ -181,6 +235,7 @@ class Split(Section):
     validation: Fraction = Field(0.15, description="fraction of the units that choose the best epoch")
     test: Fraction = Field(0.15, description="fraction of the units that are only ever predicted")
     healpix_nside: int = Field(4096, ge=1, le=262144, description="cell of by: healpix; 4096 is 0.86 arcmin")
+    same_arcsec: float = Field(0.4, ge=0, le=120, description="objects nearer than this are one galaxy and stay on one side, arcsec")
 
     @model_validator(mode="after")
     def _sides(self) -> "Split":
@@ -283,7 +338,33 @@ class FolderSample(SampleBase):
         return self
 
 
-Sample = Annotated[MosaicSample | FolderSample, Field(discriminator="kind")]
+class CutoutSample(SampleBase):
+    """Objects of a catalogue, their stamps fetched one by one from a cutout service."""
+
+    kind: Literal["cutout"]
+    catalogue: CutoutCatalogue
+    images: Cutouts
+    select: CutoutSelect = CutoutSelect()
+    classes: dict[Target, str] = Field(
+        default_factory=dict, description="of task classes: class -> SQL condition on the catalogue's columns; the first that holds labels the object"
+    )
+    label_column: str | None = Field(None, description="of task classes, instead of classes: the catalogue's column that holds the class name")
+    stamp: CutoutStamp = CutoutStamp()
+
+    @model_validator(mode="after")
+    def _class_rules(self) -> "CutoutSample":
+        if self.task != "classes" and (self.classes or self.label_column):
+            raise ValueError(f"'classes' and 'label_column' go with task: classes, not with {self.task}")
+        if self.task == "classes" and bool(self.classes) == bool(self.label_column):
+            raise ValueError("task classes needs either 'classes' (rules) or 'label_column'")
+        if self.classes and set(self.classes) != set(self.targets):
+            raise ValueError("'classes' must have one rule for each of 'targets'")
+        if self.images.service != "galaxy10" and self.images.layer is None:
+            raise ValueError("images.layer is missing: which layer of the viewer, or which data release of SkyServer?")
+        return self
+
+
+Sample = Annotated[MosaicSample | FolderSample | CutoutSample, Field(discriminator="kind")]
 
 
 class Network(Section):
@@ -303,6 +384,15 @@ class Claims(Section):
     above_floor: bool = Field(False, description="the error must not fall below the noise of the labels: if it does, something leaks")
 
 
+class Adaptation(Section):
+    """A second sample whose features are made to look like the first one's while training (domain adaptation)."""
+
+    sample: Name = Field(description="the sample to adapt to; its labels are not used")
+    method: Literal["mmd"] = Field("mmd", description="mmd: maximum mean discrepancy with five Gaussian kernels")
+    weight: Positive = Field(10.0, description="weight of the discrepancy beside the loss")
+    paired: bool = Field(False, description="take the same galaxy of both samples together (by galaxy_id); else at random")
+
+
 class Model(Section):
     """A trained network."""
 
@@ -315,6 +405,8 @@ class Model(Section):
     folds: int = Field(0, ge=0, le=50, description="leave-groups-out folds: as many further networks, so that rows trained on get out-of-fold predictions")
     compare_to: tuple[Name, ...] = Field((), description="models whose predictions on the same rows are compared with this one's, pair by pair")
     predict: tuple[Name, ...] = Field((), description="further samples to predict")
+    adapt_to: Adaptation | None = Field(None, description="domain adaptation to a second sample")
+    evaluate_on: Name | None = Field(None, description="the sample on whose test rows it is judged; that of train if not given")
     claims: Claims | None = Field(None, description="what must be true of it, or the run fails")
 
     @field_validator("folds")
@@ -338,10 +430,14 @@ class Config(Section):
 
     archives: Archives = Archives()
     sky: Sky = Sky()
+    survey_sky: SurveySky = SurveySky()
     compute: Compute = Compute()
     samples: dict[Name, Sample] = Field(min_length=1)
     models: dict[Name, Model] = Field(default_factory=dict)
     catalogues: dict[Name, Publish] = Field(default_factory=dict)
+    papers: dict[Name, tuple[Name, ...]] = Field(
+        default_factory=dict, description="name of a target -> the catalogues that it makes, with the models behind them: `snakemake deepshadows`"
+    )
 
 
 def load(raw: Mapping[str, Any], files: Sequence[str | Path] = (), recipes: Path = Path("config/recipes")) -> Config:
@@ -403,6 +499,8 @@ def _unknown_names(config: Config, recipes: Path) -> list[tuple[tuple[str, ...],
             if config.archives.mode == "simulated" and sample.images.collection == "clash":
                 for field in sample.images.fields:
                     known(field, config.sky.clusters, "simulated cluster", "samples", name, "images", "fields")
+        if isinstance(sample, CutoutSample):
+            known(sample.catalogue.name, catalogue_names(), "catalogue", "samples", name, "catalogue", "name")
     for name, model in config.models.items():
         known(model.train, config.samples, "sample", "models", name, "train")
         known(model.recipe, recipe_names(recipes), "recipe", "models", name, "recipe")
@@ -412,12 +510,19 @@ def _unknown_names(config: Config, recipes: Path) -> list[tuple[tuple[str, ...],
             known(other, config.models, "model", "models", name, "compare_to")
         for other in model.predict:
             known(other, config.samples, "sample", "models", name, "predict")
+        if model.adapt_to is not None:
+            known(model.adapt_to.sample, config.samples, "sample", "models", name, "adapt_to", "sample")
+        if model.evaluate_on is not None:
+            known(model.evaluate_on, config.samples, "sample", "models", name, "evaluate_on")
         if model.start_from is not None:
             known(model.start_from, config.models, "model", "models", name, "from")
             problems.extend(_circle(config, name))
     for name, product in config.catalogues.items():
         known(product.model, config.models, "model", "catalogues", name, "model")
         known(product.sample, config.samples, "sample", "catalogues", name, "sample")
+    for name, products in config.papers.items():
+        for product_name in products:
+            known(product_name, config.catalogues, "catalogue", "papers", name)
     return problems
 
 

@@ -17,6 +17,10 @@ class NotInArchive(ArchiveError):
     """The archive has no such file or row (HTTP 404): an answer, not a fault."""
 
 
+class OutsideFootprint(NotInArchive):
+    """The service has no image there: the position lies outside its survey."""
+
+
 class CatalogueError(TuningforkError):
     """A published table has not the columns, units or values that its paper describes."""
 

@@ -61,6 +61,19 @@ ARCHIVES: dict[str, Archive] = {
             fallbacks=("https://vizier.cfa.harvard.edu",),
         ),
         Archive("mast", "https://archive.stsci.edu", connections=4, requests_per_second=4.0),
+        # A copy of MAST's public holdings; whether CLASH and the HLF are in it was not seen.
+        Archive("s3", "https://stpubdata.s3.amazonaws.com", connections=6, requests_per_second=20.0),
+        # SQL: 60 queries a minute at most; pictures: users pause half a second.
+        Archive("skyserver", "https://skyserver.sdss.org", connections=2, requests_per_second=2.0, read_timeout_s=600.0),
+        Archive("sas", "https://data.sdss.org", connections=2, requests_per_second=1.0),
+        # 64 threads shared by everybody; 429 is seen.
+        Archive("legacysurvey", "https://www.legacysurvey.org", connections=2, requests_per_second=2.0, read_timeout_s=300.0),
+        Archive("datalab", "https://datalab.noirlab.edu", connections=2, requests_per_second=2.0, read_timeout_s=300.0),
+        Archive("tapvizier", "https://tapvizier.cds.unistra.fr", connections=1, requests_per_second=1.0, read_timeout_s=300.0),
+        # 60 requests a minute for guests.
+        Archive("zenodo", "https://zenodo.org", connections=2, requests_per_second=0.9),
+        Archive("des", "https://desdr-server.ncsa.illinois.edu", connections=1, requests_per_second=1.0),
+        Archive("cds", "https://alasky.cds.unistra.fr", connections=1, requests_per_second=1.0),
         Archive("github", "https://raw.githubusercontent.com"),
         Archive("web", "", connections=2, requests_per_second=1.0),
     )
