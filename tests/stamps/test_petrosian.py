@@ -6,6 +6,7 @@ import statmorph
 from astropy.io import fits
 from stamp_scenes import SCALE, sersic, write_mosaic
 
+from tuningfork.stamps import wings
 from tuningfork.stamps.mosaic import Mosaic
 from tuningfork.stamps.petrosian import measure_array, measure_sizes
 
@@ -13,15 +14,50 @@ from tuningfork.stamps.petrosian import measure_array, measure_sizes
 DISC, BULGE = (1.0, 1.678346990, 2.15830009), (4.0, 7.669249443, 1.82036904)
 
 
-def test_every_analytic_model_to_half_a_percent(shared_data):
+def analytic(shared_data) -> list[tuple[float, float, float]]:
     with open(shared_data / "petrosian_refs" / "sersic_petrosian_analytic.csv", newline="") as file:
-        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-    assert len(rows) == 12
-    for row in rows:
-        image = sersic(301, 150.3, 149.8, 20.0, row["sersic_n"], row["b_n"])
+        return [(float(row["sersic_n"]), float(row["b_n"]), float(row["rp_over_re_eta0.2"])) for row in csv.DictReader(file)]
+
+
+def test_every_analytic_model_to_half_a_percent(shared_data):
+    models = analytic(shared_data)
+    assert len(models) == 12
+    for n, b, factor in models:
+        image = sersic(301, 150.3, 149.8, 20.0, n, b)
         found = measure_array(image, [150.3], [149.8], sky=0.0, recentre=0.0)
-        assert found.radius[0] / 20 == pytest.approx(row["rp_over_re_eta0.2"], rel=5e-3), row["sersic_n"]
+        assert found.radius[0] / 20 == pytest.approx(factor, rel=5e-3), n
         assert found.flag[0] == "" and found.ratio[0] == pytest.approx(1, abs=0.01)
+
+
+def test_every_analytic_model_to_half_a_percent_with_the_sky_measured(shared_data):
+    radius = 25.0
+    for n, b, factor in analytic(shared_data):
+        for ratio in (1.0, 0.5) if n in (1, 4, 6, 10) else (1.0,):
+            image = 0.05 + 1000 * sersic(275, 137.2, 136.7, radius / factor, n, b, ratio, 0.7)
+            found = measure_array(image, [137.2], [136.7])
+            assert found.radius[0] == pytest.approx(radius, rel=5e-3), (n, ratio)
+            assert found.flag[0] == "" and found.ratio[0] == pytest.approx(ratio, abs=0.01)
+
+
+def test_a_small_galaxy_with_the_sky_measured(shared_data):
+    for n, b, factor in analytic(shared_data):
+        image = 0.05 + 1000 * sersic(95, 47.2, 46.7, 8.0 / factor, n, b)
+        assert measure_array(image, [47.2], [46.7]).radius[0] == pytest.approx(8.0, rel=5e-3 if n <= 4 else 0.012), n
+
+
+@pytest.mark.parametrize("model", [DISC, BULGE])
+@pytest.mark.parametrize(("distance", "copies"), [(0.0, 400), (2.0, 160)])
+def test_noise_of_a_thirtieth_biases_the_median_by_less_than_five_percent(model, distance, copies):
+    image, x, y, radius = crowd(model, distance, 1 / 30, copies, np.random.default_rng(17))
+    ratio = measure_array(image, x, y).radius / radius
+    assert np.isfinite(ratio).mean() > 0.97 and abs(np.nanmedian(ratio) - 1) < 0.05
+    low, high = np.nanpercentile(ratio, [16, 84])
+    assert (high - low) / 2 < (0.16 if model is DISC else 0.36)
+
+
+def test_wings_have_the_petrosian_radius_as_their_unit(shared_data):
+    n, b, factor = np.array(analytic(shared_data)).T
+    np.testing.assert_allclose(wings.steepness(n, 0.2), b * factor ** (1 / n), rtol=1e-3)
 
 
 def test_the_galfit_model(shared_data):

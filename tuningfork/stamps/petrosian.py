@@ -5,12 +5,13 @@ after local sky and with neighbours masked. Each galaxy is resampled to grids th
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from astropy.table import MaskedColumn, Table
 from threadpoolctl import threadpool_limits
 
-from tuningfork.stamps import profiles
+from tuningfork.stamps import profiles, wings
 from tuningfork.stamps.mosaic import Mosaic, read_windows
 from tuningfork.stamps.resample import Resampler, bucket_size
 from tuningfork.tables import describe
@@ -19,7 +20,9 @@ __all__ = ["Sizes", "measure_array", "measure_sizes"]
 
 OUTER_GRID, OUTER_REACH = 64, 5.0  # grid pixels, and half its side in Petrosian radii: sky and neighbours
 INNER_GRID, INNER_REACH = 80, 1.75  # the profile itself
+WING_INSIDE = 0.5  # the index of the wing is fitted to annuli outside this fraction of the radius: neither pixels nor the PSF round them
 SMOOTHING = 0.2  # a quadratic is fitted through the annuli within this fraction of each radius: the widest that keeps models to half a percent
+TRUSTED_ERROR = 0.05  # relative error of the brightness at the radius at which its smoothing relies half on the fitted Sersic profile
 _BATCH_BYTES = 24_000_000
 _COLUMNS = {
     "petrosian_radius_arcsec": ("arcsec", "phys.angSize", "Petrosian radius (semi-major axis, eta = 0.2) measured on the detection image"),
@@ -61,10 +64,13 @@ class _State:
     found: np.ndarray = field(init=False)
     share: np.ndarray = field(init=False)
     seen: np.ndarray = field(init=False)
+    wing: wings.Wing = field(init=False)
+    unsettled: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         count = len(self.x)
         self.ratio, self.angle, self.seen = np.ones(count), np.zeros(count), np.ones(count, dtype=bool)
+        self.wing, self.unsettled = wings.no_wing(count), np.zeros(count, dtype=bool)
         self.circular, self.found, self.share = (np.full(count, np.nan) for _ in range(3))
 
 
@@ -124,7 +130,7 @@ def measure_array(
         state.radius[active] = np.clip(np.where(np.isfinite(found), found, 1.6 * before), 1.5, max_radius)
         change = np.abs(state.radius[active] / before - 1)
         lost = ~np.isfinite(found) & (before >= max_radius)
-        active = active[(change > 0.02) & ~lost & state.seen[active]] if step else active[state.seen[active]]
+        active = active[((change > 0.02) | state.unsettled[active]) & ~lost & state.seen[active]] if step else active[state.seen[active]]
     radius = np.where(state.seen, state.found, np.nan)
     flag = np.full(len(x), "", dtype="U10")
     flag[radius < floor] = "floor"
@@ -201,10 +207,15 @@ def _round(
         unit = OUTER_GRID / (2 * OUTER_REACH)  # the radius in grid pixels
         good = wide_good
         sigma = np.zeros(len(part))
+        bare, known = wide, wings.Wing(*(v[part] for v in state.wing))
+        if local and (known.amplitude > 0).any():
+            squared = profiles.elliptical_squared(OUTER_GRID, state.ratio[part], state.angle[part])
+            bare = wide - wings.wing_at(known, squared * scale[:, None] ** 2, eta).reshape(wide.shape)
         for _ in range(2 if local else 1):
-            level, sigma = profiles.ring_sky(wide, good, unit)
+            level, number, ring_at, sigma = profiles.ring_levels(bare, good, unit)
             if local:
-                state.sky[part] = np.where(np.isfinite(level), level, state.sky[part])
+                sky = profiles.ring_sky(level, number, ring_at, sigma, unit, known.amplitude > 0)
+                state.sky[part] = np.where(np.isfinite(sky), sky, state.sky[part])
             noise = np.nan_to_num(sigma) / 3
             mask = profiles.neighbour_mask(wide - state.sky[part, None, None].astype(np.float32), wide_good, noise, unit)
             good = wide_good & ~mask
@@ -218,11 +229,32 @@ def _round(
         place = np.floor(((np.arange(INNER_GRID) + 0.5) / INNER_GRID - 0.5) * INNER_REACH / OUTER_REACH * OUTER_GRID + OUTER_GRID / 2).astype(int)
         fine_good = fine_good & ~(mask[:, place][:, :, place] | profiles.neighbour_mask(fine, fine_good, noise, unit, smooth))
         state.seen[part] = fine_good[:, INNER_GRID // 2 - 2 : INNER_GRID // 2 + 2, INNER_GRID // 2 - 2 : INNER_GRID // 2 + 2].any(axis=(1, 2))
-        state.ratio[part], state.angle[part] = profiles.shape(fine, fine_good, unit)
+        state.ratio[part], state.angle[part] = profiles.shape(fine, fine_good, unit, (state.ratio[part], state.angle[part]))
         to_pixels = state.radius[part] / unit
-        for name, ratio in (("circular", np.ones(len(part))), ("found", state.ratio[part])):
-            intensity, within, share = profiles.radial_profile(fine, fine_good, ratio, state.angle[part])
-            crossing = profiles.petrosian_crossing(intensity, within, ratio, 1 / to_pixels, eta=eta, reach=SMOOTHING, smallest=round(unit / 4))
+        crossing_of = partial(profiles.petrosian_crossing, pixel=1 / to_pixels, eta=eta, reach=SMOOTHING, smallest=round(unit / 4))
+        intensity, within, share = profiles.radial_profile(fine, fine_good, state.ratio[part], state.angle[part])
+        crossing = crossing_of(intensity, within, state.ratio[part])
+        radius = np.where(np.isfinite(crossing), crossing, unit) * to_pixels
+        at = np.maximum(np.arange(intensity.shape[1]), 1e-3) * to_pixels[:, None]
+        error = _annulus_error(intensity, share, at, native, state.ratio[part], radius, INNER_REACH * state.radius[part])
+        ring_error = np.where(number > 0, 1.25 * np.nan_to_num(sigma)[:, None] / np.sqrt(np.maximum(number, 1)), np.inf)
+        wing, left = wings.fit_wing(
+            intensity, error, at, level - state.sky[part, None], ring_error, ring_at * scale[:, None], state.ratio[part], known, radius, eta
+        )
+        change = np.nan_to_num(left) if local else np.zeros(len(part))
+        state.sky[part] += change
+        for kept, new in zip(state.wing, wing, strict=True):
+            kept[part] = new
+        with np.errstate(divide="ignore", invalid="ignore"):
+            # error of the smoothed profile at the radius, against its level: noise makes the Sersic profile a guide, little noise does not
+            relative = native / np.sqrt(4 * np.pi * SMOOTHING * state.ratio[part]) / radius / wing.amplitude
+            state.unsettled[part] = np.abs(change) > (0.003 + 0.3 * relative) * wing.amplitude  # the sky still moves, by more than noise would matter
+            trust = np.where(wing.amplitude > 0, relative**2 / (relative**2 + TRUSTED_ERROR**2), 0.0)
+        guide = wings.wing_at(wing, at**2, eta).astype(np.float64)
+        circular, circular_within, _ = profiles.radial_profile(fine, fine_good, np.ones(len(part)), state.angle[part])
+        for name, ratio, annuli, inside in (("circular", np.ones(len(part)), circular, circular_within), ("found", state.ratio[part], intensity, within)):
+            annuli, inside = annuli - change[:, None], inside - change[:, None]
+            crossing = crossing_of(annuli, inside, ratio, model=guide, trust=trust)
             getattr(state, name)[part] = crossing * to_pixels
         at = np.clip(np.nan_to_num(crossing, nan=0).astype(int), 0, share.shape[1] - 1)
         state.share[part] = share[np.arange(len(part)), at]
@@ -231,6 +263,18 @@ def _round(
             moved = np.stack([state.x[part] - x0[part], state.y[part] - y0[part]]) + shift
             moved *= np.minimum(1, recentre / np.maximum(np.hypot(*moved), 1e-12))
             state.x[part], state.y[part] = x0[part] + moved[0], y0[part] + moved[1]
+
+
+def _annulus_error(
+    intensity: np.ndarray, share: np.ndarray, at: np.ndarray, native: np.ndarray, ratio: np.ndarray, radius: np.ndarray, reach: np.ndarray
+) -> np.ndarray:
+    """Errors (B, K) of annuli at semi-major axes `at`, one grid pixel wide, for the fit of a wing: infinite for those that it should not use."""
+    width = at[:, 2] - at[:, 1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        noise = native[:, None] / np.sqrt(2 * np.pi * at * width[:, None] * ratio[:, None] * share)
+    error = np.hypot(noise, 0.5 * intensity / at**2)  # the second: what pixels smear
+    error[(at < WING_INSIDE * radius[:, None]) | (at > reach[:, None]) | (share <= 0)] = np.inf
+    return error
 
 
 def _batches(radius: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:

@@ -5,6 +5,7 @@ every galaxy of the stack. The Petrosian radius itself is decided in `tuningfork
 """
 
 import itertools
+import warnings
 from functools import lru_cache
 
 import numpy as np
@@ -12,7 +13,9 @@ from scipy import ndimage
 
 from tuningfork.stamps.background import robust_sky
 
-__all__ = ["centroid", "neighbour_mask", "petrosian_crossing", "radial_profile", "ring_sky", "shape"]
+__all__ = ["centroid", "neighbour_mask", "petrosian_crossing", "radial_profile", "ring_levels", "ring_sky", "shape"]
+
+_WIDE = 2.0  # wider takes more bias away at low signal-to-noise, and adds more scatter
 
 
 @lru_cache(maxsize=16)
@@ -23,11 +26,8 @@ def coordinates(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return x, y, np.hypot(x, y)
 
 
-def ring_sky(stack: np.ndarray, good: np.ndarray, radius: float, *, inner: float = 2.5) -> tuple[np.ndarray, np.ndarray]:
-    """Local sky: the constant of a fit of ``sky + wing r^-3`` to the modes of rings outside the galaxy.
-
-    A plain annulus takes the wings of a galaxy of high Sersic index for sky, and its Petrosian radius comes out small by up to a tenth. The
-    wing must be positive and larger than its error, else the weighted mean of the rings is the sky.
+def ring_levels(stack: np.ndarray, good: np.ndarray, radius: float, *, inner: float = 2.5) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Modes of circular rings outside the galaxy.
 
     Parameters
     ----------
@@ -40,8 +40,13 @@ def ring_sky(stack: np.ndarray, good: np.ndarray, radius: float, *, inner: float
 
     Returns
     -------
-    sky, sigma : ndarray, shape (B,)
-        Level, and noise of one grid pixel; NaN where no ring has pixels.
+    level : ndarray, shape (B, J)
+    number : ndarray, shape (B, J)
+        Pixels that count: 0 where they are too few.
+    at : ndarray, shape (J,)
+        Radii of the rings, in grid pixels.
+    noise : ndarray, shape (B,)
+        Standard deviation of one grid pixel; NaN where no ring has pixels.
     """
     count, size, _ = stack.shape
     rings, at = _rings(size, radius, inner)
@@ -54,18 +59,30 @@ def ring_sky(stack: np.ndarray, good: np.ndarray, radius: float, *, inner: float
         sigmas.append(sigma)
         numbers.append(np.isfinite(sample).sum(axis=1))
     level, sigma, number = np.stack(levels, 1), np.stack(sigmas, 1), np.stack(numbers, 1).astype(float)
-    weight = np.where(np.isfinite(level) & (number >= 8), number, 0.0)
-    level = np.nan_to_num(level)
-    wing = (radius / at) ** 3
-    total = weight.sum(axis=1)
+    number = np.where(np.isfinite(level) & (number >= 8), number, 0.0)
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        noise = np.nanmedian(np.where(number > 0, sigma, np.nan), axis=1)
+    return np.nan_to_num(level), number, at, noise
+
+
+def ring_sky(level: np.ndarray, number: np.ndarray, at: np.ndarray, noise: np.ndarray, radius: float, wing: np.ndarray | None = None) -> np.ndarray:
+    """Local sky (B,) from the levels of rings: the constant of a fit of ``sky + wing r^-3``, for galaxies whose own wing is not known (yet).
+
+    The wing must be positive and larger than its error, else the weighted mean of the rings is the sky; so it is where `wing` (B,) says that
+    the wing has been taken from the rings. NaN where no ring has pixels.
+    """
+    falling = (radius / at) ** 3
+    total = number.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        noise = np.nanmedian(np.where(weight > 0, sigma, np.nan), axis=1) if weight.any() else np.full(count, np.nan)
-        mean_wing, mean_level = (weight * wing).sum(axis=1) / total, (weight * level).sum(axis=1) / total
-        spread = (weight * (wing - mean_wing[:, None]) ** 2).sum(axis=1)
-        slope = (weight * (wing - mean_wing[:, None]) * (level - mean_level[:, None])).sum(axis=1) / spread
+        mean_wing, mean_level = (number * falling).sum(axis=1) / total, (number * level).sum(axis=1) / total
+        spread = (number * (falling - mean_wing[:, None]) ** 2).sum(axis=1)
+        slope = (number * (falling - mean_wing[:, None]) * (level - mean_level[:, None])).sum(axis=1) / spread
         error = 1.25 * noise / np.sqrt(spread)
         slope = np.where((slope > 2 * error) & np.isfinite(slope), slope, 0.0)
-        return mean_level - slope * mean_wing, noise
+        if wing is not None:
+            slope = np.where(wing, 0.0, slope)
+        return mean_level - slope * mean_wing
 
 
 def neighbour_mask(stack: np.ndarray, good: np.ndarray, noise: np.ndarray, radius: float, smoothing: int = 3) -> np.ndarray:
@@ -114,19 +131,22 @@ def centroid(stack: np.ndarray, good: np.ndarray, radius: float) -> np.ndarray:
     return np.where(np.isfinite(offset) & (total > 0), offset, 0.0)
 
 
-def shape(stack: np.ndarray, good: np.ndarray, radius: float, iterations: int = 6) -> tuple[np.ndarray, np.ndarray]:
+def shape(
+    stack: np.ndarray, good: np.ndarray, radius: float, start: tuple[np.ndarray, np.ndarray] | None = None, iterations: int = 6
+) -> tuple[np.ndarray, np.ndarray]:
     """Axis ratio and angle (radians, counter-clockwise from +x) from second moments under a weight of the same shape.
 
     A matched weight leaves the shape of concentric ellipses unchanged (adaptive moments, Bernstein & Jarvis 2002), where a round aperture
     would make them rounder. Masked pixels take the value of their mirror image. Axis ratios are kept above 0.1; 1 and 0 where there is no light.
+    `start` is a ratio and an angle to go on from (round, where not given): from a round weight the ratio needs twice six steps to settle.
     """
     size = stack.shape[1]
     mirror = good[:, ::-1, ::-1]
     light = np.where(good, stack, np.where(mirror, stack[:, ::-1, ::-1], 0.0)).reshape(len(stack), -1).astype(np.float32)
     products = _products(size).astype(np.float32)
-    ratio, angle = np.ones(len(stack)), np.zeros(len(stack))
+    ratio, angle = (np.ones(len(stack)), np.zeros(len(stack))) if start is None else start
     for _ in range(iterations):
-        square = (_elliptical_squared(size, ratio, angle) * (-0.5 * ratio[:, None] / (0.5 * radius) ** 2)).astype(np.float32)
+        square = (elliptical_squared(size, ratio, angle) * (-0.5 * ratio[:, None] / (0.5 * radius) ** 2)).astype(np.float32)
         # minus a narrow Gaussian (of 0.2 radius where the wide one has 0.5): pixels make the very middle round
         weight = np.exp(square) - np.exp(6.25 * square)
         # one product a galaxy: the last bit must not depend on its company in the stack
@@ -153,7 +173,7 @@ def radial_profile(stack: np.ndarray, good: np.ndarray, ratio: np.ndarray, angle
     """
     count, size, _ = stack.shape
     bins = size // 2 + 1
-    a = np.sqrt(_elliptical_squared(size, ratio, angle))
+    a = np.sqrt(elliptical_squared(size, ratio, angle))
     np.minimum(a, bins, out=a)
     low = a.astype(np.int32)
     share_high = a - low
@@ -183,7 +203,16 @@ def radial_profile(stack: np.ndarray, good: np.ndarray, ratio: np.ndarray, angle
 
 
 def petrosian_crossing(
-    intensity: np.ndarray, within: np.ndarray, ratio: np.ndarray, pixel: np.ndarray, *, eta: float, reach: float, smallest: int
+    intensity: np.ndarray,
+    within: np.ndarray,
+    ratio: np.ndarray,
+    pixel: np.ndarray,
+    *,
+    eta: float,
+    reach: float,
+    smallest: int,
+    model: np.ndarray | None = None,
+    trust: np.ndarray | None = None,
 ) -> np.ndarray:
     """Semi-major axis (B,), in grid pixels, where the intensity falls below `eta` times the mean within; NaN where it never does.
 
@@ -201,12 +230,20 @@ def petrosian_crossing(
     reach : float
         A quadratic is fitted through the annuli within this fraction of each radius (Savitzky & Golay 1964): a curved profile passes without bias.
         Its second derivative undoes, to second order, what pixels and annuli of finite width have smeared.
+    model, trust : ndarray, shape (B, K) and (B,), optional
+        A smooth profile near the measured one. So much (0 to 1) of what is between the two is smoothed over twice `reach`, which the
+        measured profile is too curved for: where noise is large, most of the bias comes from its wiggles.
     smallest : int
         The crossing is looked for outside so many annuli: pixels do not resolve the middle.
     """
     bins = intensity.shape[1]
     k = np.maximum(np.arange(bins), 1.0)
-    value, slope, curve = np.einsum("dkj,bj->dbk", _savitzky_golay(bins, reach), _filled(intensity))
+    profile = _filled(intensity)
+    smoothed = _smoothed(profile, reach)
+    if model is not None and trust is not None:
+        apart = (profile - model) * trust[:, None]
+        smoothed += _smoothed(apart, _WIDE * reach) - _smoothed(apart, reach)
+    value, slope, curve = smoothed
     # a pixel of side p adds p^2/24 of the Laplacian (the ellipse's coordinate is stretched by 1 / ratio along the minor axis);
     # a tent-shaped annulus has variance 1/6
     pixels = ((pixel**2 + 1) / 24 * (1 + ratio**-2.0) / 2)[:, None]
@@ -236,6 +273,11 @@ def _rings(size: int, radius: float, inner: float) -> tuple[list[np.ndarray], np
     return rings, np.array([r[ring].mean() for ring in rings])
 
 
+def _smoothed(profile: np.ndarray, reach: float) -> np.ndarray:
+    """(3, B, K): value and derivatives."""
+    return np.einsum("dkj,bj->dbk", _savitzky_golay(profile.shape[1], reach), profile)
+
+
 @lru_cache(maxsize=16)
 def _savitzky_golay(bins: int, reach: float) -> np.ndarray:
     """(3, bins, bins): value, first and second derivative of quadratic fits over windows that grow with the radius, shortened evenly at the ends."""
@@ -249,7 +291,7 @@ def _savitzky_golay(bins: int, reach: float) -> np.ndarray:
     return matrix
 
 
-def _elliptical_squared(size: int, ratio: np.ndarray, angle: np.ndarray) -> np.ndarray:
+def elliptical_squared(size: int, ratio: np.ndarray, angle: np.ndarray) -> np.ndarray:
     """Square of the semi-major axis (B, size * size) of the ellipse through each pixel: a quadratic form, so one matrix product."""
     c, s, f = np.cos(angle), np.sin(angle), ratio**-2.0
     form = np.stack([c * c + s * s * f, 2 * c * s * (1 - f), s * s + c * c * f], axis=1)
