@@ -49,6 +49,16 @@ rule all:
         wf.targets(),
 
 
+# One target a paper: `snakemake deepshadows`.
+for paper in wf.config.papers:
+
+    rule:
+        name:
+            paper
+        input:
+            wf.paper_targets(paper),
+
+
 include: "rules/common.smk"
 include: "rules/catalogues.smk"
 include: "rules/samples.smk"

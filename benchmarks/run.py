@@ -4,7 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = {"Stamps out of a mosaic": "bench_stamps.py", "Random reads of the stamp store": "bench_store.py", "Training": "bench_training.py"}
+BENCHMARKS = {
+    "Stamps out of a mosaic": "bench_stamps.py",
+    "Random reads of the stamp store": "bench_store.py",
+    "Training": "bench_training.py",
+    "Archives": "bench_archives.py",
+    "Ranges of remote mosaics": "bench_ranges.py",
+}
 
 
 def main() -> int:

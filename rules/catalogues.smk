@@ -18,14 +18,36 @@ rule render_sky:
         code=wf.code("render_sky"),
         sky=wf.config.sky.model_dump(mode="json"),
     message:
-        "Rendering the simulated sky (seed {params.sky[seed]})"
+        "Rendering the simulated sky of the mosaics (seed {params.sky[seed]})"
     script:
         "../workflow/scripts/render_sky.py"
 
 
+rule render_survey_sky:
+    output:
+        "resources/survey_sky/{key}/sky.json",
+    log:
+        "logs/render_survey_sky/{key}.log",
+    benchmark:
+        "logs/render_survey_sky/{key}.benchmark.tsv"
+    conda:
+        "../envs/io.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=20,
+    params:
+        code=wf.code("render_survey_sky"),
+        sky=wf.config.survey_sky.model_dump(mode="json"),
+    message:
+        "Rendering the simulated sky of the wide surveys (seed {params.sky[seed]})"
+    script:
+        "../workflow/scripts/render_survey_sky.py"
+
+
 rule download_catalogue:
     input:
-        wf.sky_input(),
+        lambda w: wf.sky_input(w.sample),
     output:
         "resources/catalogues/{sample}/{catalogue}.parquet",
     log:
@@ -45,7 +67,7 @@ rule download_catalogue:
             "tuningfork.wire",
             f"tuningfork.catalogues.{w.catalogue}",
         ),
-        wire=wf.wire(),
+        wire=lambda w: wf.wire(w.sample),
         query=lambda w: wf.catalogue_query(w.sample, w.catalogue),
     message:
         "Downloading the catalogue {wildcards.catalogue} for {wildcards.sample}"
@@ -55,7 +77,7 @@ rule download_catalogue:
 
 rule download_labels:
     input:
-        wf.sky_input(),
+        lambda w: wf.sky_input(w.sample),
     output:
         "resources/catalogues/{sample}/labels.csv",
     log:
@@ -71,7 +93,7 @@ rule download_labels:
         net_web=1,
     params:
         code=wf.code("download_labels", "tuningfork.wire"),
-        wire=wf.wire(),
+        wire=lambda w: wf.wire(w.sample),
         url=lambda w: wf.config.samples[w.sample].labels.url,
     message:
         "Downloading the labels of {wildcards.sample}"
@@ -81,7 +103,7 @@ rule download_labels:
 
 rule download_mosaics:
     input:
-        wf.sky_input(),
+        lambda w: wf.sky_input(w.sample),
     output:
         "resources/mosaics/{sample}/{field}.json",
     log:
@@ -97,7 +119,7 @@ rule download_mosaics:
         net_mast=1,
     params:
         code=wf.code("download_mosaics", "tuningfork.wire"),
-        wire=wf.wire(),
+        wire=lambda w: wf.wire(w.sample),
         images=lambda w: wf.mosaic_request(w.sample, w.field),
     message:
         "Downloading the mosaics of {wildcards.field} for {wildcards.sample}"

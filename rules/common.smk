@@ -5,6 +5,10 @@ def selection_input(w):
     sample = wf.config.samples[w.sample]
     if sample.kind == "folder":
         return {"labels": sample.labels.file} if sample.labels else {}
+    if sample.kind == "cutout":
+        return {
+            "catalogue": f"resources/catalogues/{w.sample}/{sample.catalogue.name}.parquet"
+        }
     tables = {
         "catalogue": f"resources/catalogues/{w.sample}/{sample.catalogue.name}.parquet"
     }
@@ -46,8 +50,14 @@ def frozen_files(sample):
 
 
 def training_input(w):
-    parent = wf.parent(w.model)
+    parent, adaptation = wf.parent(w.model), wf.plans[w.model].model.adapt_to
     files = frozen_files(wf.plans[w.model].model.train)
+    if adaptation:
+        second = frozen_files(adaptation.sample)
+        files["adapt_objects"], files["adapt_stamps"] = (
+            second["objects"],
+            second["stamps"],
+        )
     if parent:
         files["parent"] = f"results/models/{parent}/weights.safetensors"
         files["parent_objects"] = frozen_files(wf.plans[parent].model.train)["objects"]
@@ -68,12 +78,13 @@ def prediction_input(w):
 def evaluation_input(w):
     model = wf.config.models[w.model]
     names = [w.model, *model.compare_to]
+    judged = wf.evaluated_on(w.model)
     return {
-        **frozen_files(model.train),
+        **frozen_files(judged),
         "predictions": expand(
             "results/models/{name}/predictions/{sample}.parquet",
             name=names,
-            sample=model.train,
+            sample=judged,
         ),
         "history": expand(
             "results/models/{name}/history.csv",

@@ -24,7 +24,7 @@ rule train_model:
         code=lambda w: wf.code("train_model", wf.network_module(w.model)),
         training=lambda w: wf.training(w.model),
         parent=lambda w: wf.parent(w.model),
-        frozen=lambda w: frozen([wf.plans[w.model].model.train], "stamps", "labels"),
+        frozen=lambda w: frozen(wf.trained_on(w.model), "stamps", "labels"),
     message:
         "Training {wildcards.model} on {params.training[sample]}"
     script:
@@ -89,7 +89,7 @@ rule evaluate_model:
     params:
         code=wf.code("evaluate_model"),
         frozen=lambda w: frozen(
-            [wf.config.models[w.model].train], "stamps", "labels", "ledger"
+            [wf.evaluated_on(w.model)], "stamps", "labels", "ledger"
         ),
         evaluation=lambda w: wf.evaluation(w.model),
     message:

@@ -61,6 +61,10 @@ checkpoint shard_sample:
             if w.sample in wf.samples_measured()
             else []
         ),
+        apart=lambda w: expand(
+            "results/samples/{other}/objects.parquet",
+            other=wf.config.samples[w.sample].split.apart_from,
+        ),
     output:
         table="results/samples/{sample}/objects.parquet",
         index="results/samples/{sample}/shards.json",

@@ -18,7 +18,7 @@ rule cut_stamps:
     benchmark:
         "logs/cut_stamps/{sample}.{shard}.benchmark.tsv"
     wildcard_constraints:
-        sample=wf.pattern(wf.samples("mosaic")),
+        sample=wf.pattern(wf.samples_cut("whole")),
     conda:
         "../envs/io.yaml"
     threads: 1
@@ -33,6 +33,74 @@ rule cut_stamps:
         "Cutting the stamps of {wildcards.sample}, shard {wildcards.shard}"
     script:
         "../workflow/scripts/cut_stamps.py"
+
+
+rule cut_remote_stamps:
+    input:
+        table=ancient("results/samples/{sample}/objects.parquet"),
+        mosaics=lambda w: expand(
+            "resources/mosaics/{sample}/{field}.json",
+            sample=w.sample,
+            field=shards(w.sample)[w.shard]["fields"],
+        ),
+        sky=lambda w: wf.sky_input(w.sample),
+    output:
+        stamps="results/samples/{sample}/stamps/{shard}.arrow",
+        digest="results/samples/{sample}/stamps/{shard}.sha256",
+    log:
+        "logs/cut_remote_stamps/{sample}.{shard}.log",
+    benchmark:
+        "logs/cut_remote_stamps/{sample}.{shard}.benchmark.tsv"
+    wildcard_constraints:
+        sample=wf.pattern(wf.samples_cut("ranges", "auto")),
+    conda:
+        "../envs/io.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=600,
+        net_mast=1,
+    params:
+        code=lambda w: wf.code("cut_remote_stamps", "tuningfork.wire"),
+        wire=lambda w: wf.wire(w.sample),
+        rows=lambda w: shards(w.sample)[w.shard]["digest"],
+        stamp=lambda w: wf.sample_slice(w.sample, "stamp"),
+    message:
+        "Fetching and cutting the stamps of {wildcards.sample}, shard {wildcards.shard}"
+    script:
+        "../workflow/scripts/cut_remote_stamps.py"
+
+
+rule fetch_cutouts:
+    input:
+        sky=lambda w: wf.sky_input(w.sample),
+        table=ancient("results/samples/{sample}/objects.parquet"),
+    output:
+        stamps="results/samples/{sample}/stamps/{shard}.arrow",
+        digest="results/samples/{sample}/stamps/{shard}.sha256",
+    log:
+        "logs/fetch_cutouts/{sample}.{shard}.log",
+    benchmark:
+        "logs/fetch_cutouts/{sample}.{shard}.benchmark.tsv"
+    wildcard_constraints:
+        sample=wf.pattern(wf.samples("cutout")),
+    conda:
+        "../envs/io.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=240,
+        net_cutouts=1,
+    params:
+        code=wf.code("fetch_cutouts", "tuningfork.wire"),
+        wire=lambda w: wf.wire(w.sample),
+        rows=lambda w: shards(w.sample)[w.shard]["digest"],
+        stamp=lambda w: wf.sample_slice(w.sample, "images", "stamp"),
+        retry=lambda w: wf.retry_token(w.sample, w.shard),
+    message:
+        "Fetching the cutouts of {wildcards.sample}, shard {wildcards.shard}"
+    script:
+        "../workflow/scripts/fetch_cutouts.py"
 
 
 rule import_stamps:

@@ -132,7 +132,7 @@ def test_a_filter_that_the_archive_lacks_ends_in_the_ledger_as_absent(sky, cache
         "labels": {"id_column": "ID"},
         "targets": list(TARGETS),
         "task": "fractions",
-        "split": {"by": "galaxy", "column": None, "seed": 1, "validation": 0.2, "test": 0.2, "healpix_nside": 4096},
+        "split": {"by": "galaxy", "column": None, "seed": 1, "validation": 0.2, "test": 0.2, "healpix_nside": 4096, "same_arcsec": 0.4},
         "shards": {"healpix_nside": 64},
     }
     objects, index = finish_sample(select_mosaic_sample(catalogue, spec, label_table=labels), spec)
@@ -179,17 +179,17 @@ def test_faults_that_pass_leave_no_trace(sky, cache, fault):
 
 def test_one_mosaic_that_never_comes_is_named_and_the_next_run_fetches_what_is_missing(sky, cache):
     broken = path_of("SIM-A", "f606w", "weight")
-    wanted = [path_of("SIM-A", band, kind) for band in SMALL for kind in ("image", "weight")] + list(mast.detection_paths("clash", "SIM-A").values())
+    wanted = list(mast.detection_paths("clash", "SIM-A").values()) + [path_of("SIM-A", band, kind) for band in SMALL for kind in ("image", "weight")]
     with archive(sky, cache, {f"*{broken}": "500"}) as (transport, journal):
         with pytest.raises(ArchiveError) as caught:
             mosaics(transport)
         for part in ("archive 'mast'", f"{broken}: HTTP 500", "Run again later (what is already here is kept)"):
             assert part in str(caught.value)
-    assert asked(journal) == [wanted[0], *[broken] * 3]
-    assert_sound(cache, 1)
+    assert asked(journal) == [*wanted[:3], *[broken] * 3]
+    assert_sound(cache, 3)
     with archive(sky, cache) as (transport, journal):
         found = mosaics(transport)
-    assert asked(journal) == wanted[1:] and {status for _, _, status in journal} == {200}
+    assert asked(journal) == wanted[3:] and {status for _, _, status in journal} == {200}
     assert_sound(cache, len(wanted))
     with archive(sky, cache, lambda path: "500") as (transport, journal):
         assert mosaics(transport) == found and journal == []
@@ -236,7 +236,7 @@ def test_half_a_body_is_resumed_within_a_run_and_by_the_next(sky, cache):
     path, size = path_of("SIM-A", "f160w"), (sky / local("SIM-A", "f160w")).stat().st_size
     with archive(sky, cache, {f"*{path}": "truncate"}, attempts=1) as (transport, journal), pytest.raises(ArchiveError, match="was cut"):
         mosaics(transport, bands=("f160w",))
-    assert [status for _, _, status in journal] == [200] and named(cache) == []
+    assert [status for _, _, status in journal] == [200] * 3 and len(named(cache)) == 2  # the detection image and its weight
     (half,) = cache.glob("*/.*.part/body")
     assert half.stat().st_size == size // 2
     with archive(sky, cache, {f"*{path}": ("truncate", 1)}) as (transport, journal):
@@ -252,7 +252,7 @@ def test_a_page_in_place_of_a_mosaic_is_refused(sky, cache, fault):
     with archive(sky, cache, {"*_f160w_v1_drz.fits": fault}) as (transport, journal), pytest.raises(ArchiveError, match=refusal):
         mosaics(transport)
     assert asked(journal).count(path_of("SIM-A", "f160w")) == 3
-    assert_sound(cache, 2)  # F606W and its weight, fetched before
+    assert_sound(cache, 4)  # the detection image, F606W and their weights, fetched before
 
 
 def test_a_damaged_mosaic_on_the_server_is_refused(sky, cache, tmp_path):
@@ -264,7 +264,7 @@ def test_a_damaged_mosaic_on_the_server_is_refused(sky, cache, tmp_path):
     (copy / "sky.json").write_text(json.dumps({"files": {local("SIM-A", "f160w"): "0" * 64}}))
     with archive(copy, cache) as (transport, journal), pytest.raises(ArchiveError, match=r"drz\.fits: a FITS file cut short: its headers promise \d+ bytes"):
         mosaics(transport, bands=("f160w",))
-    assert len(journal) == 3
+    assert [status for _, _, status in journal] == [404, 200, 200, 200]  # this sky has no detection image
     assert_sound(cache, 0)
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tuningfork.errors import TuningforkError
+from tuningfork.errors import ConfigError, TuningforkError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,8 +22,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tuningfork", description="Beside the workflow: predict new pictures, clear a stale lock.")
+    about = "Beside the workflow: what a run will cost, new pictures, mirrors, the stand-in archives, stale locks."
+    parser = argparse.ArgumentParser(prog="tuningfork", description=about)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    plan = commands.add_parser("plan", help="what a configuration will cost: requests, gigabytes, hours, disk, GPU hours; nothing is fetched")
+    plan.add_argument("configuration", type=Path, help="a YAML file, such as config/papers/clash.yaml")
+    plan.add_argument("--ask", action="store_true", help="ask the archives for the sizes that they tell cheaply (HEAD requests)")
+    plan.add_argument("--megabytes-per-second", type=float, default=10.0, help="speed of the line to one archive (default: 10)")
+    plan.add_argument("--teraflops", type=float, default=10.0, help="what a training sustains on one GPU, TFLOP/s (default: 10)")
+    plan.set_defaults(run=_plan)
+
+    mirror = commands.add_parser("mirror", help="lay out what has been downloaded as the archives' own trees, for machines without internet")
+    mirror.add_argument("directory", type=Path, help="folder to write; set it as archives.mirror there")
+    mirror.add_argument("--cache", type=Path, default=Path("resources/cache"), help="cache of the workflow (default: resources/cache)")
+    mirror.set_defaults(run=_mirror)
+
+    sky = commands.add_parser("sky", help="the simulated sky")
+    serve = sky.add_subparsers(required=True, metavar="COMMAND").add_parser("serve", help="run the stand-in archives over a rendered sky until interrupted")
+    serve.add_argument("sky", type=Path, help="folder of a rendered sky: resources/sky/<key> or resources/survey_sky/<key>")
+    serve.add_argument("--port", type=int, default=8642, help="TCP port on this machine (default: 8642)")
+    serve.set_defaults(run=_serve_sky)
 
     predict = commands.add_parser("predict", help="predict a folder of new pictures with a trained model")
     predict.add_argument("model", type=Path, help="folder of the model, such as results/models/clash")
@@ -36,6 +55,39 @@ def _parser() -> argparse.ArgumentParser:
     unlock.add_argument("directory", type=Path, nargs="?", default=Path(), help="working directory (default: here)")
     unlock.set_defaults(run=_unlock)
     return parser
+
+
+def _plan(options: argparse.Namespace) -> None:
+    import contextlib
+
+    import yaml
+
+    from tuningfork.config import load
+    from tuningfork.planning import Assumptions, make_plan, render
+    from tuningfork.wire import open_archives
+
+    recipes = Path(__file__).parents[1] / "config" / "recipes"
+    if not options.configuration.is_file():
+        raise ConfigError(f"{options.configuration}: there is no such file")
+    config = load(yaml.safe_load(options.configuration.read_text(encoding="utf-8")) or {}, [options.configuration], recipes)
+    given = Assumptions(options.megabytes_per_second * 1e6, options.teraflops * 1e12)
+    opened = open_archives({"mode": "live"}, contact=config.archives.contact) if options.ask else contextlib.nullcontext()
+    with opened as transport:
+        plan = make_plan(config, recipes, transport=transport, assumptions=given)
+    sys.stdout.write(render(plan, given))
+
+
+def _mirror(options: argparse.Namespace) -> None:
+    from tuningfork.archives.mirror import export
+
+    counts = export(options.cache, options.directory)
+    logging.getLogger(__name__).info("%s: %s", options.directory, counts)
+
+
+def _serve_sky(options: argparse.Namespace) -> None:
+    from tuningfork.sky.server import serve_forever
+
+    serve_forever(options.sky, options.port)
 
 
 def _predict(options: argparse.Namespace) -> None:

@@ -55,6 +55,12 @@ def recipe_names(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
 
 
+def _power_of_two(nside: int) -> int:
+    if nside & (nside - 1):
+        raise ValueError("healpix_nside must be a power of two")
+    return nside
+
+
 def _parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
@@ -70,6 +76,7 @@ class Archives(Section):
 
     mode: Literal["simulated", "live"] = Field("simulated", description="simulated: the embedded sky behind a stand-in archive; live: the real archives")
     contact: str | None = Field(None, description="an e-mail address or URL that the archives see in the User-Agent; please set it for live runs")
+    retry_failed: bool = Field(True, description="ask again in the next run for cutouts that failed for a reason that may pass")
     mirror: Path | None = Field(None, description="folder laid out as the archives' own trees, read before any archive is asked (live only)")
 
 
@@ -156,6 +163,12 @@ class Images(Section):
     fields: tuple[Name, ...] = Field(min_length=1, description="mosaic footprints: CLASH cluster tokens, or goodss")
     bands: tuple[Band, ...] = Field(min_length=1, description="filters, lower case, such as f160w; F850LP is f850lp")
     weights: bool = Field(True, description="fetch the weight maps too: they say which pixels were never observed")
+    read: Literal["whole", "ranges", "auto"] = Field(
+        "whole", description="whole: download every mosaic; ranges: only the bytes under the stamps; auto: whichever is less and no slower"
+    )
+    hosts: tuple[Literal["mast", "s3"], ...] = Field(
+        ("mast",), min_length=1, description="where mosaics come from, in turn; s3 is the public copy, of which it was not seen that it has these collections"
+    )
 
 
 class Select(Section):
@@ -237,6 +250,10 @@ class Split(Section):
     healpix_nside: int = Field(4096, ge=1, le=262144, description="cell of by: healpix; 4096 is 0.86 arcmin")
     same_arcsec: float = Field(0.4, ge=0, le=120, description="objects nearer than this are one galaxy and stay on one side, arcsec")
 
+    apart_from: tuple[Name, ...] = Field(
+        (), description="samples whose galaxies may be learned from before this one is: test objects that they train on or validate with are put aside as guard"
+    )
+
     @model_validator(mode="after")
     def _sides(self) -> "Split":
         if self.validation + self.test >= 1:
@@ -248,6 +265,17 @@ class Split(Section):
         return self
 
 
+class CutoutShards(Section):
+    """How a sample of cutouts is cut into jobs."""
+
+    healpix_nside: int = Field(8, ge=1, le=65536, description="sky cells that share a job; 8 is 7.3 degrees")
+
+    @field_validator("healpix_nside")
+    @classmethod
+    def _power_of_two(cls, nside: int) -> int:
+        return _power_of_two(nside)
+
+
 class Shards(Section):
     """How a sample is cut into jobs."""
 
@@ -257,9 +285,7 @@ class Shards(Section):
     @field_validator("healpix_nside")
     @classmethod
     def _power_of_two(cls, nside: int) -> int:
-        if nside & (nside - 1):
-            raise ValueError("healpix_nside must be a power of two")
-        return nside
+        return _power_of_two(nside)
 
 
 class SampleBase(Section):
@@ -272,7 +298,6 @@ class SampleBase(Section):
     )
     assumed_votes: int | None = Field(None, ge=1, description="classifiers an object where the labels do not say; for the noise floor, which then says so")
     split: Split = Split()
-    shards: Shards = Shards()
 
     @model_validator(mode="after")
     def _enough_targets(self) -> "SampleBase":
@@ -294,6 +319,7 @@ class MosaicSample(SampleBase):
     select: Select = Select()
     size: Size = Size()
     stamp: Stamp = Stamp()
+    shards: Shards = Shards()
 
 
 class FolderLabels(Section):
@@ -328,6 +354,7 @@ class FolderSample(SampleBase):
     folder: Path = Field(description="the folder with the pictures (FITS, JPEG, PNG)")
     labels: FolderLabels | None = Field(None, description="without labels the folder can only be predicted")
     stamp: Picture = Picture()
+    shards: Shards = Shards()
 
     @model_validator(mode="after")
     def _class_column(self) -> "FolderSample":
@@ -350,6 +377,7 @@ class CutoutSample(SampleBase):
     )
     label_column: str | None = Field(None, description="of task classes, instead of classes: the catalogue's column that holds the class name")
     stamp: CutoutStamp = CutoutStamp()
+    shards: CutoutShards = CutoutShards()
 
     @model_validator(mode="after")
     def _class_rules(self) -> "CutoutSample":
@@ -501,6 +529,10 @@ def _unknown_names(config: Config, recipes: Path) -> list[tuple[tuple[str, ...],
                     known(field, config.sky.clusters, "simulated cluster", "samples", name, "images", "fields")
         if isinstance(sample, CutoutSample):
             known(sample.catalogue.name, catalogue_names(), "catalogue", "samples", name, "catalogue", "name")
+        for other in sample.split.apart_from:
+            known(other, config.samples, "sample", "samples", name, "split", "apart_from")
+            if other in config.samples and config.samples[other].split.apart_from:
+                problems.append((("samples", name, "split", "apart_from"), f"{other!r} is itself apart from others; name those here instead"))
     for name, model in config.models.items():
         known(model.train, config.samples, "sample", "models", name, "train")
         known(model.recipe, recipe_names(recipes), "recipe", "models", name, "recipe")

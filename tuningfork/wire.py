@@ -25,7 +25,7 @@ def open_archives(wire: Mapping[str, Any], sky: Path | None = None, *, contact: 
     Parameters
     ----------
     wire
-        ``mode``: simulated or live.
+        ``mode``: simulated or live; ``mirror``: a folder laid out as the archives' own trees, or absent.
     sky
         The `sky.json` of the rendered sky; needed in simulated mode. Its digest is part of every cache key, so that another sky never
         answers from this one's cache.
@@ -35,7 +35,7 @@ def open_archives(wire: Mapping[str, Any], sky: Path | None = None, *, contact: 
         Folder of the content-addressed cache.
     """
     if wire["mode"] == "live":
-        with Transport(realm="live", cache=cache, contact=contact) as transport:
+        with Transport(realm="live", cache=cache, contact=contact, mirror=wire.get("mirror")) as transport:
             yield transport
         return
     if sky is None:

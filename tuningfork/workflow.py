@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tuningfork import fingerprint
-from tuningfork.config import Config, FolderSample, Model, MosaicSample, network_modules, recipe_of
+from tuningfork.config import Config, CutoutSample, FolderSample, Model, MosaicSample, network_modules, recipe_of
 from tuningfork.files import digest_of, read_json
 
 FORMATS = ("csv", "parquet", "fits", "vot")
@@ -54,6 +54,10 @@ class Workflow:
         """Names of the samples (of one kind)."""
         return [name for name, sample in self.config.samples.items() if kind in (None, sample.kind)]
 
+    def samples_cut(self, *read: str) -> list[str]:
+        """Samples of mosaics that are read in one of these ways: whole, ranges, auto."""
+        return [name for name in self.samples("mosaic") if self.config.samples[name].images.read in read]  # type: ignore[union-attr]
+
     def samples_measured(self) -> list[str]:
         """Samples whose Petrosian radii are measured on the image."""
         return [name for name in self.samples("mosaic") if self.config.samples[name].size.source == "image"]  # type: ignore[union-attr]
@@ -63,14 +67,37 @@ class Workflow:
         pairs = {(name, model.train): None for name, model in self.config.models.items()}
         pairs |= {(name, sample): None for name, model in self.config.models.items() for sample in model.predict}
         pairs |= {(product.model, product.sample): None for product in self.config.catalogues.values()}
-        pairs |= {(other, model.train): None for model in self.config.models.values() for other in model.compare_to}
+        pairs |= {(name, self.evaluated_on(name)): None for name in self.config.models}
+        pairs |= {(other, self.evaluated_on(name)): None for name, model in self.config.models.items() for other in model.compare_to}
         return list(pairs)
+
+    def evaluated_on(self, name: str) -> str:
+        """The sample on whose test rows a model is judged."""
+        model = self.config.models[name]
+        return model.evaluate_on or model.train
+
+    def paper_targets(self, name: str) -> list[str]:
+        """Everything that one paper makes: its catalogues, the models behind them, and those that these are compared with."""
+        products = self.config.papers[name]
+        models = {product: None for product in (self.config.catalogues[p].model for p in products)}
+        samples = {self.config.catalogues[p].sample: None for p in products}
+        waiting = list(models)
+        while waiting:
+            model = self.config.models[waiting.pop()]
+            others = [*model.compare_to, *([model.start_from] if model.start_from else [])]
+            waiting += [other for other in others if other not in models]
+            models |= dict.fromkeys(others)
+        for model_name in models:
+            samples |= dict.fromkeys(self.samples_of(model_name))
+        kept = [f"results/catalogues/{product}" for product in products]
+        kept += [f"results/models/{model_name}/" for model_name in models] + [f"results/samples/{sample}/" for sample in samples]
+        return [target for target in self.targets() if target.startswith(tuple(kept))]
 
     def targets(self) -> list[str]:
         """Everything that the default run makes."""
         files = [f"results/catalogues/{name}.{suffix}" for name in self.config.catalogues for suffix in FORMATS]
         files += [f"results/catalogues/{name}_wide.csv" for name in self.config.catalogues]
-        files += [f"results/models/{name}/metrics.json" for name, model in self.config.models.items() if self._is_labelled(model.train)]
+        files += [f"results/models/{name}/metrics.json" for name in self.config.models if self._is_labelled(self.evaluated_on(name))]
         files += [f"results/models/{name}/checks.json" for name, model in self.config.models.items() if model.claims]
         files += [f"results/models/{model}/predictions/{sample}.parquet" for model, sample in self.predictions()]
         files += [f"results/samples/{name}/figures/stamps.png" for name in self.samples()]
@@ -109,6 +136,8 @@ class Workflow:
         """Samples that a model touches: its own, those it predicts, and those of the model it starts from."""
         model = self.config.models[name]
         found = [sample for predicted, sample in self.predictions() if predicted == name]
+        if model.adapt_to:
+            found.append(model.adapt_to.sample)
         if model.start_from:
             found += self.samples_of(model.start_from)
         return list(dict.fromkeys(found))
@@ -125,6 +154,9 @@ class Workflow:
 
     def catalogue_query(self, sample: str, catalogue: str) -> dict[str, Any]:
         """What is asked of the archive for one catalogue of a sample."""
+        cutouts = self.config.samples[sample]
+        if isinstance(cutouts, CutoutSample):
+            return dict(cutouts.catalogue.options)
         described = self._mosaic_sample(sample)
         if catalogue == described.catalogue.name:
             query: dict[str, Any] = {"source": described.catalogue.source, "fields": list(described.images.fields)}
@@ -133,14 +165,24 @@ class Workflow:
 
     def mosaic_request(self, sample: str, field: str) -> dict[str, Any]:
         """Which mosaics of a field are fetched."""
-        images = self._mosaic_sample(sample).images
-        return {"collection": images.collection, "bands": list(images.bands), "weights": images.weights}
+        described = self._mosaic_sample(sample)
+        images = described.images
+        return {
+            "collection": images.collection,
+            "bands": list(images.bands),
+            "weights": images.weights,
+            "read": images.read,
+            "hosts": list(images.hosts),
+            "detection": described.size.source == "image",
+        }
 
     def selection(self, sample: str) -> dict[str, Any]:
         """The part of a sample that decides which objects it has, their labels and their split."""
         described = self.config.samples[sample]
         if isinstance(described, FolderSample):
             return self.sample_slice(sample, "kind", "folder", "labels", "task", "targets", "split", "stamp")
+        if isinstance(described, CutoutSample):
+            return self.sample_slice(sample, "kind", "images", "select", "classes", "label_column", "stamp", "task", "targets")
         bands = {"bands": list(described.images.bands), "fields": list(described.images.fields), "collection": described.images.collection}
         return {**self.sample_slice(sample, "kind", "catalogue", "match", "labels", "select", "size", "stamp", "task", "targets"), **bands}
 
@@ -151,29 +193,33 @@ class Workflow:
     def evaluation(self, name: str) -> dict[str, Any]:
         """What an evaluation needs to know besides its files."""
         model = self.config.models[name]
-        sample = self.config.samples[model.train]
+        judged = self.evaluated_on(name)
+        sample = self.config.samples[judged]
         return {
             "model": name,
-            "sample": model.train,
+            "sample": judged,
             "kind": sample.kind,
             "task": sample.task,
             "targets": list(sample.targets),
             "seed": model.seed,
-            "folds": model.folds,
+            "folds": model.folds if judged == model.train else 0,
             "compare_to": list(model.compare_to),
             "parent": model.start_from,
             "loss": recipe_of(model, self.recipes)["loss"],
             "vote_model": {"exclusive": "multinomial", "independent": "binomial"}[sample.votes],
             "assumed_votes": sample.assumed_votes,
             "histories": [name, *self.folds(name), *model.compare_to],
-            "simulated": self.simulated(model.train),
+            "simulated": self.simulated(judged),
         }
 
     def publication(self, name: str) -> dict[str, Any]:
         """What a published catalogue needs to know besides its files."""
         product = self.config.catalogues[name]
         sample = self.config.samples[product.sample]
-        origins = [sample.catalogue.name, *([sample.match.name] if sample.match else [])] if isinstance(sample, MosaicSample) else []
+        origins = [] if isinstance(sample, FolderSample) else [sample.catalogue.name]
+        if isinstance(sample, MosaicSample) and sample.match:
+            origins.append(sample.match.name)
+        collections = {"mosaic": lambda: sample.images.collection, "cutout": lambda: sample.images.layer or sample.images.service}  # type: ignore[union-attr]
         return {
             "name": name,
             "title": product.title or f"{name}: {product.model} applied to {product.sample}",
@@ -182,35 +228,53 @@ class Workflow:
             "task": sample.task,
             "targets": list(sample.targets),
             "catalogues": origins,
-            "collection": sample.images.collection if isinstance(sample, MosaicSample) else None,
+            "collection": collections[sample.kind]() if sample.kind in collections else None,
             "simulated": self.simulated(product.sample),
             "configuration": digest_of(self.config.model_dump(mode="json", include={"samples", "models", "catalogues"})),
         }
 
     def simulated(self, sample: str) -> bool:
         """Whether a sample's pixels come from the simulated sky (pictures of a folder never do)."""
-        return self.config.archives.mode == "simulated" and self.config.samples[sample].kind == "mosaic"
+        return self.config.archives.mode == "simulated" and self.config.samples[sample].kind != "folder"
 
     def _mosaic_sample(self, name: str) -> MosaicSample:
         described = self.config.samples[name]
         assert isinstance(described, MosaicSample), f"rules of mosaics asked for the folder sample {name}"
         return described
 
-    def wire(self) -> dict[str, Any]:
+    def wire(self, sample: str) -> dict[str, Any]:
         """What decides the archives' answers; a parameter of every rule on the wire, so that simulated and live never mix.
 
         Who asks (``contact``) decides nothing: the scripts take it from the configuration, and a new address fetches nothing again.
         """
         archives = self.config.archives
-        return {"mode": archives.mode, **({"sky": self.sky_key()} if archives.mode == "simulated" else {})}
+        if archives.mode == "simulated":
+            return {"mode": archives.mode, "sky": self.sky_key(sample)}
+        return {"mode": archives.mode, **({"mirror": str(archives.mirror)} if archives.mirror else {})}
 
-    def sky_key(self) -> str:
-        """Digest of the simulated sky's parameters: the name of its folder."""
-        return digest_of(self.config.sky.model_dump(mode="json"))[:12]
+    def skies(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """The simulated skies: kind of sample -> folder and parameters. Mosaics have one, cutouts of the wide surveys another."""
+        found = {}
+        for kind, folder, section in (("mosaic", "sky", self.config.sky), ("cutout", "survey_sky", self.config.survey_sky)):
+            parameters = section.model_dump(mode="json")
+            found[kind] = (f"resources/{folder}/{digest_of(parameters)[:12]}", parameters)
+        return found
 
-    def sky_input(self) -> list[str]:
-        """What a rule on the wire waits for: in simulated mode, the rendered sky."""
-        return [f"resources/sky/{self.sky_key()}/sky.json"] if self.config.archives.mode == "simulated" else []
+    def sky_key(self, sample: str) -> str:
+        """Digest of the parameters of a sample's simulated sky."""
+        return Path(self.skies()[self.config.samples[sample].kind][0]).name
+
+    def sky_input(self, sample: str) -> list[str]:
+        """What a rule on the wire waits for: in simulated mode, the rendered sky of the sample's kind."""
+        return [f"{self.skies()[self.config.samples[sample].kind][0]}/sky.json"] if self.config.archives.mode == "simulated" else []
+
+    def retry_token(self, sample: str, shard: str) -> int:
+        """Changes as long as a shard's last fetch left objects behind for a reason that may pass, so that the next run asks for them again."""
+        try:
+            last = read_json(f"results/samples/{sample}/stamps/{shard}.retry.json")
+        except FileNotFoundError:
+            return 0
+        return int(last["token"]) + (last["failed"] > 0 and self.config.archives.retry_failed)
 
     def training(self, name: str) -> dict[str, Any]:
         """Everything about a training that changes its weights."""
@@ -227,7 +291,13 @@ class Workflow:
             "folds": plan.model.folds if plan.fold is not None else None,
             "split_seed": sample.split.seed,
             "simulated": self.simulated(plan.model.train),
+            **({"adapt_to": plan.model.adapt_to.model_dump(mode="json")} if plan.model.adapt_to else {}),
         }
+
+    def trained_on(self, name: str) -> list[str]:
+        """The samples whose pixels and labels decide a training: its own, and the one it adapts to."""
+        model = self.plans[name].model
+        return [model.train, *([model.adapt_to.sample] if model.adapt_to else [])]
 
     def parent(self, name: str) -> str | None:
         """The model whose weights `name` starts from."""
@@ -264,7 +334,7 @@ class Workflow:
     def folder_listing(self, sample: str) -> str:
         """Digest of names, sizes and times of an image folder: Snakemake cannot watch a folder's contents."""
         described = self.config.samples[sample]
-        if isinstance(described, MosaicSample):
+        if not isinstance(described, FolderSample):
             return ""
         rows = []
         for folder, _, names in os.walk(described.folder):

@@ -1,5 +1,6 @@
 """Checks of content: FITS structure against files that astropy wrote, and the marks of the simulated sky."""
 
+import hashlib
 import io
 
 import numpy as np
@@ -9,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from misbehaving_server import fits_bytes
 
-from tuningfork.archives.checks import BadReply, check_fits, check_fits_image, check_not_html, check_realm, simulated_mark
+from tuningfork.archives.checks import BadReply, check_fits, check_fits_image, check_not_html, check_realm, expect_digest, simulated_mark
+from tuningfork.errors import ArchiveError
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +144,24 @@ def test_real_files_are_real(shared_data):
     check_realm(shared_data / "responses/mast/hlsp_clash_hst_ir_macs2129_cat-molino.txt", "live")
     stamp = next((shared_data / "candels_clash_hst").rglob("a611_f475w_860.fits"))
     check_fits_image(stamp)
+
+
+def test_a_published_digest_is_compared(file):
+    file.write_bytes(b"galaxies")
+    md5, sha256 = hashlib.md5(b"galaxies").hexdigest(), hashlib.sha256(b"galaxies").hexdigest()
+    for right in ({"md5": md5}, {"md5": f"md5:{md5.upper()}"}, {"sha256": sha256}, {"md5": md5, "sha256": sha256}, {}):
+        expect_digest(**right)(file)
+    file.write_bytes(b"galaxie5")
+    for wrong in ({"md5": md5}, {"sha256": sha256}):
+        with pytest.raises(BadReply, match=r"a body with the (MD5|SHA256) [0-9a-f]+, where the archive promises") as caught:
+            expect_digest(**wrong)(file)
+        assert caught.value.transient
+    file.write_bytes(b"<html>down</html>")
+    with pytest.raises(BadReply, match="an HTML page"):
+        expect_digest(md5=md5, also=check_not_html)(file)
+
+
+@pytest.mark.parametrize("text", ["", "xyz", "0" * 31, "sha256:" + "0" * 64])
+def test_what_is_no_digest_is_refused_before_anything_is_asked(text):
+    with pytest.raises(ArchiveError, match="is no MD5 in hex"):
+        expect_digest(md5=text)

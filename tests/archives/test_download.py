@@ -8,9 +8,10 @@ import sys
 
 import pytest
 
-from tuningfork.archives import cache, progress
-from tuningfork.archives.cache import Entry, locked, machine, part_of
-from tuningfork.archives.download import retry_after
+from tuningfork.archives import leases, progress
+from tuningfork.archives.cache import Entry, locked, part_of
+from tuningfork.archives.download import pause_asked, retry_after
+from tuningfork.archives.leases import machine
 from tuningfork.archives.progress import Meter
 
 NOW = datetime.datetime(2026, 7, 5, 12, 0, 0, tzinfo=datetime.UTC)
@@ -22,6 +23,31 @@ NOW = datetime.datetime(2026, 7, 5, 12, 0, 0, tzinfo=datetime.UTC)
 )
 def test_retry_after_is_seconds_or_a_date(value, seconds):
     assert retry_after(value, NOW) == seconds
+
+
+RESET = int(NOW.timestamp()) + 42
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "seconds"),
+    [
+        (429, {"Retry-After": "7", "X-RateLimit-Reset": str(RESET)}, 7),
+        (429, {"X-RateLimit-Reset": str(RESET)}, 42),
+        (429, {"X-RateLimit-Reset": str(RESET - 100)}, 0),
+        (429, {"X-RateLimit-Reset": "30"}, 30),
+        (429, {"X-RateLimit-Reset": "soon"}, None),
+        (429, {"X-RateLimit-Reset": "-1"}, None),
+        (429, {"X-RateLimit-Reset": "9" * 40}, None),
+        (429, {}, None),
+        (200, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(RESET)}, 42),
+        (200, {"X-RateLimit-Remaining": "3", "X-RateLimit-Reset": str(RESET)}, None),
+        (200, {"Retry-After": "7"}, None),
+        (503, {"Retry-After": "7"}, 7),
+        (500, {"X-RateLimit-Reset": str(RESET)}, None),
+    ],
+)
+def test_a_pause_is_asked_by_retry_after_or_by_an_allowance_that_is_used_up(status, headers, seconds):
+    assert pause_asked(status, headers, NOW) == seconds
 
 
 @pytest.fixture
@@ -44,7 +70,7 @@ def test_the_lock_of_a_dead_process_is_taken_over(entry):
 
 def test_the_lock_of_another_node_is_taken_over_when_it_is_old(entry):
     entry.lock.write_text("node17~1~0000")
-    old = entry.lock.stat().st_mtime - cache.STALE_S - 60
+    old = entry.lock.stat().st_mtime - leases.STALE_S - 60
     os.utime(entry.lock, (old, old))
     with locked(entry):
         pass

@@ -2,6 +2,7 @@
 
 import threading
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,3 +50,45 @@ def test_threads_take_different_slots_and_the_past_is_forgotten(tmp_path):
     clock.now += 100
     limit.wait()
     assert [p.name for p in tmp_path.iterdir()] == ["2200"]
+
+
+@settings(deadline=None, max_examples=30)
+@given(rate=st.floats(0.5, 20), connections=st.integers(1, 8), slack=st.floats(1.0, 1.3), data=st.data())
+def test_connections_that_bear_the_rate_reach_it(tmp_path_factory, rate, connections, slack, data):
+    """Requests as long as `connections` at that `rate` allow, and up to a third shorter, of uneven length: nine tenths of the rate and not more than it."""
+    clock = Clock(1e9)
+    limit = RateLimit(tmp_path_factory.mktemp("busy"), rate, burst=connections, clock=clock, sleep=clock.sleep)
+    mean = connections / rate / slack
+    free, started = [clock.now] * connections, []
+    for _ in range(30 * connections):
+        clock.now = free[0]
+        limit.wait()
+        started.append(clock.now)
+        free[0] = clock.now + mean * data.draw(st.sampled_from([0.8, 1.0, 1.2]))
+        free.sort()
+    span = max(started) - started[0]
+    assert len(started) <= span * rate + connections + 2
+    assert len(started) >= 0.9 * span * rate
+
+
+def test_a_wait_that_is_ended_gives_its_slot_back(tmp_path):
+    clock = Clock(1000.0)
+
+    def tired(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    RateLimit(tmp_path, 1.0, clock=clock, sleep=clock.sleep).wait()
+    for _ in range(5):
+        with pytest.raises(KeyboardInterrupt):
+            RateLimit(tmp_path, 1.0, clock=clock).wait(tired)
+    assert [path.name for path in tmp_path.iterdir()] == ["1000"]
+    assert RateLimit(tmp_path, 1.0, clock=clock, sleep=clock.sleep).wait() == 1001
+
+
+def test_a_bucket_is_as_deep_as_its_burst(tmp_path):
+    clock = Clock(1000.0)
+    limit = RateLimit(tmp_path, 1.0, burst=3, clock=clock, sleep=clock.sleep)
+    assert [limit.wait() for _ in range(6)] == [997, 998, 999, 1000, 1001, 1002]
+    assert clock.now == 1002.0
+    clock.now += 1000
+    assert limit.wait() == 1999, "a long lull fills it no deeper"

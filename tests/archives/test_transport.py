@@ -17,7 +17,7 @@ from misbehaving_server import MODIFIED, chunked, content, cut, dribble, fits_by
 from tuningfork.archives.cache import verify
 from tuningfork.archives.checks import BadReply, check_fits_image
 from tuningfork.archives.request import ARCHIVES, Fetched, Request
-from tuningfork.errors import ArchiveError, CatalogueError, NotInArchive
+from tuningfork.errors import ArchiveError, CatalogueError, NotInArchive, OutsideFootprint
 
 BODY = fits_bytes()
 PATH = "/missions/image.fits"
@@ -78,12 +78,12 @@ def test_refresh_asks_again(server, transport):
     assert server.count() == 2
 
 
-def test_absent_is_an_answer_and_is_not_kept_on_disk(server, transport, make_transport, tmp_path):
+def test_absent_is_an_answer_that_no_later_run_takes_for_granted(server, transport, make_transport, tmp_path):
     for _ in range(2):
         with pytest.raises(NotInArchive, match=r"'mast' has no http://127.0.0.1:\d+/missions/none.fits \(HTTP 404\)"):
             transport.fetch("mast", "/missions/none.fits")
     assert server.count() == 1
-    assert names(tmp_path / "cache") == []
+    assert [name.split("/")[0] for name in names(tmp_path / "cache")] == ["absent"]
     server.on("/missions/none.fits", content(BODY))
     assert make_transport().fetch("mast", "/missions/none.fits").path.read_bytes() == BODY
 
@@ -104,18 +104,6 @@ def test_a_fault_that_stays_names_archive_url_and_words(server, transport, tmp_p
     assert names(tmp_path / "cache") == []
 
 
-def test_an_archive_that_is_down_is_asked_once_a_request_until_it_is_back(server, transport):
-    server.on(PATH, status(500))
-    for i in range(4):
-        with pytest.raises(ArchiveError):
-            transport.fetch("mast", PATH, {"n": i})
-    assert server.count() == 3 * 3 + 1
-    server.on(PATH, content(BODY))
-    transport.fetch("mast", PATH, {"n": 9})
-    server.on(PATH, status(500), content(BODY))
-    assert transport.fetch("mast", PATH, {"n": 10}).path.read_bytes() == BODY
-
-
 @pytest.mark.parametrize("code", [400, 401, 403, 405, 501])
 def test_a_refusal_is_not_retried(server, transport, code):
     server.on(PATH, status(code, b"bad request: ra"))
@@ -134,6 +122,93 @@ def test_retry_after_is_obeyed_and_capped(server, make_transport, caplog):
     with caplog.at_level(logging.WARNING):
         make_transport(backoff_s=1000.0).fetch("mast", "/other.fits")
     assert "asking again in 0.0 s" in caplog.text
+
+
+def test_an_allowance_that_is_used_up_is_waited_for_by_all(server, make_transport):
+    """Also when a good reply says so; the cap holds, and another transport with the same cache knows it."""
+    options = {"limit_loopback": True, "longest_pause_s": 0.4, "archives": {"zenodo": dataclasses.replace(ARCHIVES["zenodo"], requests_per_second=100.0)}}
+    started = []
+
+    def behave(handler):
+        started.append(time.monotonic())
+        left = {"X_RateLimit_Remaining": "0", "X_RateLimit_Reset": str(int(time.time()) + 3600)} if len(started) == 1 else {}
+        status(200, BODY, **left)(handler)
+
+    server.on(PATH, behave)
+    first, second = (make_transport(endpoints={"zenodo": server.url}, **options) for _ in range(2))
+    first.fetch("zenodo", PATH, {"n": 1})
+    second.fetch("zenodo", PATH, {"n": 2})
+    first.fetch("zenodo", PATH, {"n": 3})
+    assert started[1] - started[0] > 0.3
+
+
+def test_a_reset_time_is_obeyed_on_429(server, make_transport, caplog):
+    server.on(PATH, status(429, X_RateLimit_Reset=str(int(time.time()) + 3600)), content(BODY))
+    make_transport(backoff_s=1000.0, longest_pause_s=0.05).fetch("mast", PATH)
+    assert "asking again in 0.1 s" in caplog.text
+    assert server.count() == 2
+
+
+def test_a_body_may_say_that_it_failed_for_the_moment(server, transport):
+    def check(path: Path) -> None:
+        if b"error" in path.read_bytes():
+            raise BadReply("the server reports: try later")
+
+    server.on(PATH, status(200, b"error_message\ntry later\n"), content(b"id\n1\n"))
+    assert transport.fetch("mast", PATH, check=check).path.read_bytes() == b"id\n1\n"
+    assert server.count() == 2
+
+
+class TestJudge:
+    """Statuses that do not mean what they usually do."""
+
+    def test_it_sees_status_headers_and_body_and_its_answer_is_final(self, server, transport):
+        seen = []
+
+        def judge(code: int, headers: dict, body: bytes) -> None:
+            seen.append((code, headers["content-type"], body))
+            if b"No overlap" in body:
+                raise OutsideFootprint("no image there")
+
+        server.on(PATH, status(500, b"No overlap", Content_Type="text/plain"))
+        for _ in range(2):
+            with pytest.raises(OutsideFootprint, match="no image there"):
+                transport.fetch("mast", PATH, judge=judge)
+        assert seen == [(500, "text/plain", b"No overlap")]
+        server.on("/other", status(500, b"oops", Content_Type="text/plain"), content(BODY))
+        assert transport.fetch("mast", "/other", judge=judge).path.read_bytes() == BODY
+        assert len(seen) == 2
+
+    def test_it_may_call_a_refusal_passing_and_a_fault_final(self, server, transport):
+        def judge(code: int, headers: dict, body: bytes) -> None:
+            raise BadReply("busy" if code == 404 else "no such layer", transient=code == 404)
+
+        server.on(PATH, status(404, b"\xff\xd8 busy"), content(BODY))
+        assert transport.fetch("mast", PATH, judge=judge).path.read_bytes() == BODY
+        server.on("/final", status(503))
+        with pytest.raises(ArchiveError, match="HTTP 503: no such layer"):
+            transport.fetch("mast", "/final", judge=judge)
+        assert server.count() == 3
+
+    def test_it_sees_no_more_than_64_kib(self, server, transport):
+        sizes = []
+        server.on(PATH, status(400, b"x" * 200_000))
+        with pytest.raises(ArchiveError, match="HTTP 400"):
+            transport.fetch("mast", PATH, judge=lambda code, headers, body: sizes.append(len(body)))
+        assert sizes == [2**16]
+
+
+def test_connections_are_kept_open_between_requests(server, transport):
+    ports = set()
+
+    def behave(handler):
+        ports.add(handler.client_address)
+        content(BODY)(handler)
+
+    server.on(PATH, behave)
+    for n in range(5):
+        transport.fetch("mast", PATH, {"n": n})
+    assert len(ports) == 1
 
 
 def test_html_in_place_of_fits_never_gets_the_name(server, transport, tmp_path):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tuningfork.errors import ModelError
+from tuningfork.networks.galaxy_vae import unpooled
 from tuningfork.networks.registry import build
 
 
@@ -16,8 +17,9 @@ def images(n=3):
 
 
 @pytest.mark.parametrize("unpool", [False, True])
-def test_gives_reconstruction_mean_and_log_variance_with_finite_gradients(unpool):
-    network = vae(latent=7, unpool=unpool, signed=True).train()
+@pytest.mark.parametrize("upsampling", ["transposed", "bilinear"])
+def test_gives_reconstruction_mean_and_log_variance_with_finite_gradients(unpool, upsampling):
+    network = vae(latent=7, unpool=unpool, upsampling=upsampling).train()
     out = network(images(), torch.Generator().manual_seed(0))
     assert out.reconstruction.shape == (3, 3, 64, 64)
     assert out.mu.shape == out.logvar.shape == (3, 7)
@@ -43,7 +45,7 @@ def test_evaluation_is_the_decoded_mean():
 
 
 def test_draws_come_from_the_generator_alone():
-    network = vae(signed=True).train()
+    network = vae().train()
     with torch.no_grad():
         one, same, other = (network(images(), torch.Generator().manual_seed(s)).reconstruction for s in (5, 5, 6))
     assert torch.equal(one, same) and not torch.equal(one, other)
@@ -57,12 +59,30 @@ def test_draws_have_the_mean_and_variance_of_the_latents():
     torch.testing.assert_close(z.std(0), torch.tensor([2.0, 0.5]), rtol=0.03, atol=0)
 
 
-def test_published_reconstructions_are_not_negative_and_signed_ones_are_free():
+def test_published_reconstructions_are_not_negative_and_linear_ones_are_free():
     with torch.no_grad():
-        assert float(vae().eval()(images()).reconstruction.min()) >= 0
-        network = vae(signed=True).eval()
-        network.last.bias.fill_(-1.0)
-        assert float(network(images()).reconstruction.min()) < 0
+        for output, lowest in (("relu", 0.0), ("softplus", 0.0), ("linear", -10.0)):
+            network = vae(output=output).eval()
+            network.last.bias.fill_(-1.0)
+            assert lowest <= float(network(images()).reconstruction.min())
+            assert (float(network(images()).reconstruction.min()) < 0) == (output == "linear")
+    with pytest.raises(ModelError, match="upsampling 'cubic' is not one of transposed, bilinear"):
+        vae(upsampling="cubic")
+    with pytest.raises(ModelError, match="output 'tanh' is not one of linear, softplus, relu"):
+        vae(output="tanh")
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_a_side_of_any_multiple_of_64(size):
+    network = vae(image_size=size, in_channels=2).eval()
+    assert network(torch.zeros(1, 2, size, size)).reconstruction.shape == (1, 2, size, size)
+
+
+def test_a_generator_draws_in_evaluation_too():
+    network = vae().eval()
+    with torch.no_grad():
+        one, same, mean = (network(images(), generator).reconstruction for generator in (torch.Generator(), torch.Generator(), None))
+    assert torch.equal(one, same) and not torch.equal(one, mean)
 
 
 def test_unpooling_puts_the_light_where_the_encoder_found_it():
@@ -72,6 +92,12 @@ def test_unpooling_puts_the_light_where_the_encoder_found_it():
         _, _, others = network.encode_with_indices(images().flip(3))
         assert [tuple(i.shape[1:]) for i in indices] == [(32, 16, 16), (64, 4, 4), (128, 1, 1)]
         assert not torch.equal(network.decode(mu, indices), network.decode(mu, others))
+
+
+def test_unpooling_is_that_of_torch():
+    x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    pooled, indices = torch.nn.functional.max_pool2d(x, 2, return_indices=True)
+    assert torch.equal(unpooled(pooled, indices), torch.nn.functional.max_unpool2d(pooled, indices, [2, 2]))
 
 
 def test_decode_says_when_indices_are_missing_or_too_many():
@@ -99,7 +125,8 @@ def test_channels_last_and_bf16_autocast(unpool):
 def test_a_second_instance_is_built_like_the_first():
     shapes = [[tuple(p.shape) for p in vae().parameters()] for _ in range(3)]
     assert shapes[0] == shapes[1] == shapes[2]
-    assert sum(p.numel() for p in vae(image_size=256).parameters()) == 443_507
+    for upsampling in ("transposed", "bilinear"):
+        assert sum(p.numel() for p in vae(image_size=256, upsampling=upsampling).parameters()) == 443_507
 
 
 @pytest.mark.parametrize("size", [0, 32, 63, 80, 200])

@@ -62,7 +62,7 @@ def test_every_entry_is_balanced_bibtex():
 
 
 def test_references_follow_the_inputs():
-    keys = references.keys_for(["molino2017", "kartaltepe2015", "guo2013", "a folder"], ["clash"])
+    keys = references.keys_for(["molino2017", "kartaltepe2015", "guo2013", "a folder"], ["molino2017"])
     assert {"PerezCarrasco2019", "Molino2017", "Postman2012", "Kartaltepe2015", "Guo2013"} <= set(keys)
     assert len(keys) == len(set(keys))
     text = references.bibtex(keys)
@@ -70,7 +70,7 @@ def test_references_follow_the_inputs():
 
 
 def test_a_simulated_product_cites_no_data():
-    keys = references.keys_for(["molino2017"], ["clash"], simulated=True)
+    keys = references.keys_for(["molino2017"], ["molino2017"], simulated=True)
     assert "Molino2017" not in keys and "Rowe2015" in keys
     assert references.credit(["molino2017"], simulated=True).startswith("SIMULATED")
     assert references.credit(["molino2017"]).startswith("Re-derived with tuningfork")

@@ -1,8 +1,11 @@
 """The stand-in archives over real HTTP on loopback."""
 
+import email
 import io
+import itertools
 import re
 import socket
+import threading
 import time
 from urllib.parse import urlsplit
 
@@ -11,14 +14,18 @@ import pytest
 import requests
 from astropy.io import fits
 from astropy.io.votable import parse, validate
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tuningfork.errors import ArchiveError
+from tuningfork.errors import ArchiveError, ConfigError
 from tuningfork.files import read_json, sha256_of
 from tuningfork.sky import asu
-from tuningfork.sky.server import serve
+from tuningfork.sky.faults import FaultPlan, corrupted
+from tuningfork.sky.server import serve, serve_forever
 
 IMAGE = "/missions/hlsp/clash/SIM-A/data/hst/scale_65mas/hlsp_clash_hst_wfc3ir_SIM-A_f160w_v1_drz.fits"
 ABSENT = "/missions/hlsp/clash/SIM-B/data/hst/scale_65mas/hlsp_clash_hst_acs_SIM-B_f475w_v1_drz.fits"
+LABELS = "/mperezcarrasco/CLASH/master/CLASH/CLASH_labels.csv"
 
 
 @pytest.fixture(scope="module")
@@ -244,3 +251,137 @@ def test_a_mosaic_opens_by_byte_ranges(archive, tiny_sky):
     rows = requests.get(archive["mast"] + IMAGE, headers={"Range": f"bytes={start + 10 * width * 4}-{start + 12 * width * 4 - 1}"}, timeout=20).content
     np.testing.assert_array_equal(np.frombuffer(rows, ">f4").reshape(2, width), local[10:12])
     assert sha256_of(tiny_sky / "mast" / IMAGE[1:]) == read_json(tiny_sky / "sky.json")["files"]["mast" + IMAGE]
+
+
+def one(tiny_sky, fault, **options):
+    """Reply to one request of a text file under a fault, and the journal."""
+    journal = []
+    with serve(tiny_sky, faults={"*labels.csv": fault}, journal=journal) as urls:
+        return requests.get(urls["github"] + LABELS, timeout=20, **options), journal
+
+
+def test_too_many_requests_with_and_without_a_word_on_when_to_come_again(tiny_sky):
+    reply, _ = one(tiny_sky, "429-no-retry-after")
+    assert reply.status_code == 429 and "Retry-After" not in reply.headers
+    before = time.time()
+    reply, _ = one(tiny_sky, ("429-reset", None, 5.0))
+    assert reply.status_code == 429 and "Retry-After" not in reply.headers and reply.headers["X-RateLimit-Remaining"] == "0"
+    assert before + 5 <= int(reply.headers["X-RateLimit-Reset"]) <= time.time() + 6
+
+
+def test_a_reset_and_an_archive_that_is_away_give_no_reply(tiny_sky):
+    for fault in ("reset", "away"):
+        with pytest.raises(requests.exceptions.ConnectionError, match="reset by peer" if fault == "reset" else "without response"):
+            one(tiny_sky, fault)
+    journal = []
+    with serve(tiny_sky, faults={"/github/*": ("reset", 1)}, journal=journal) as urls:
+        with pytest.raises(requests.exceptions.ConnectionError):
+            requests.get(urls["github"] + LABELS, timeout=20)
+        assert requests.get(urls["github"] + LABELS, timeout=20).status_code == 200
+    assert [(status, entry.sent > 0) for entry, (_, _, status) in zip(journal, journal, strict=True)] == [(0, False), (200, True)]
+
+
+def test_an_archive_comes_back_after_its_time():
+    now = [100.0]
+    plan = FaultPlan({"/zenodo/*": ("away", None, 5.0), "*": ("500", 1)}, clock=lambda: now[0])
+    assert plan.fault("/zenodo/a").name == "away"
+    now[0] = 104.9
+    assert plan.fault("/zenodo/b").name == "away"
+    now[0] = 105.1
+    assert plan.fault("/zenodo/a").name == "500" and plan.fault("/zenodo/a") is None
+
+
+def test_a_slow_reply_is_whole_and_late(tiny_sky):
+    began = time.monotonic()
+    reply, _ = one(tiny_sky, ("slow", 1, 0.3))
+    assert reply.status_code == 200 and time.monotonic() - began >= 0.3
+
+
+def test_every_request_takes_the_latency(tiny_sky):
+    with serve(tiny_sky, latency_s=0.1) as urls:
+        began = time.monotonic()
+        assert [requests.head(urls["github"] + LABELS, timeout=20).status_code for _ in range(2)] == [200, 200]
+        assert time.monotonic() - began >= 0.2
+
+
+def test_wrong_lengths_and_flipped_bytes(tiny_sky):
+    whole = (tiny_sky / "github" / LABELS[1:]).read_bytes()
+    with pytest.raises(requests.exceptions.RequestException):
+        one(tiny_sky, "wrong-length")
+    reply, _ = one(tiny_sky, "wrong-length-less")
+    assert reply.content == whole[:-100]
+    reply, journal = one(tiny_sky, "corrupt")
+    assert len(reply.content) == len(whole) == journal[0].sent
+    assert 0 < sum(a != b for a, b in zip(reply.content, whole, strict=True)) < len(whole) / 500
+
+
+@given(st.integers(1, 9000), st.lists(st.integers(1, 4000), max_size=6))
+def test_a_body_is_corrupted_alike_however_it_is_cut_into_blocks(size, cuts):
+    body = bytes(range(256)) * (size // 256 + 1)
+    body = body[:size]
+    edges = sorted({0, *(cut for cut in cuts if cut < size), size})
+    pieces = b"".join(corrupted(body[a:b], a, size) for a, b in itertools.pairwise(edges))
+    assert pieces == corrupted(body, 0, size) != body and len(pieces) == size
+
+
+def test_an_unknown_fault_is_refused():
+    with pytest.raises(ConfigError, match="no fault 'gremlins'"):
+        FaultPlan({"*": "gremlins"})
+
+
+def test_several_ranges_come_as_parts(archive, tiny_sky):
+    data = (tiny_sky / "mast" / IMAGE[1:]).read_bytes()
+    reply = requests.get(archive["mast"] + IMAGE, headers={"Range": "bytes=0-9, 100-199,-5"}, timeout=20)
+    assert reply.status_code == 206 and reply.headers["Content-Length"] == str(len(reply.content))
+    kind = reply.headers["Content-Type"]
+    assert kind.startswith("multipart/byteranges; boundary=")
+    message = email.message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + reply.content)
+    parts = [(part["Content-Range"], part.get_payload(decode=True)) for part in message.get_payload()]
+    n = len(data)
+    assert [span for span, _ in parts] == [f"bytes 0-9/{n}", f"bytes 100-199/{n}", f"bytes {n - 5}-{n - 1}/{n}"]
+    assert [body.rstrip(b"\r\n") if len(body) > 100 else body for _, body in parts][1][:100] == data[100:200]
+
+
+def test_the_object_store_has_the_same_files_by_key(archive, tiny_sky):
+    data = (tiny_sky / "mast" / IMAGE[1:]).read_bytes()
+    key = "/mast/hlsp/" + IMAGE.removeprefix("/missions/hlsp/")
+    reply = requests.get(archive["s3"] + key, headers={"Range": "bytes=5-14"}, timeout=20)
+    assert (reply.status_code, reply.content) == (206, data[5:15])
+    assert requests.get(archive["s3"] + key, headers={"Range": "bytes=0-4,10-14"}, timeout=20).status_code == 200
+    absent = requests.get(archive["s3"] + "/mast/hlsp/nothing", timeout=20)
+    assert absent.status_code == 404 and "<Code>NoSuchKey</Code>" in absent.text
+
+
+def test_every_reply_says_that_it_is_simulated(archive):
+    for url in (
+        archive["mast"] + IMAGE,
+        archive["mast"] + "/nothing",
+        archive["vizier"] + "/viz-bin/votable?-source=J/ApJS/221/11",
+        archive["github"] + LABELS,
+    ):
+        assert requests.get(url, timeout=20).headers["X-Simulated"] == "true"
+
+
+def test_an_idle_connection_does_not_hold_the_server(tiny_sky):
+    began = time.monotonic()
+    with requests.Session() as session:
+        with serve(tiny_sky) as urls:
+            session.get(urls["github"] + LABELS, timeout=20)
+        assert not [thread for thread in threading.enumerate() if "process_request_thread" in thread.name]
+    assert time.monotonic() - began < 10
+
+
+def test_the_server_for_a_person_names_its_archives(tiny_sky, caplog):
+    enough = threading.Event()
+    enough.set()
+    with caplog.at_level("INFO", logger="tuningfork.sky.server"):
+        serve_forever(tiny_sky, until=enough)
+    lines = [record.getMessage() for record in caplog.records if record.name == "tuningfork.sky.server" and record.levelname == "INFO"]
+    assert [line.split(":")[0] for line in lines] == ["vizier", "tapvizier", "mast", "github", "s3"]
+    assert all("http://127.0.0.1:" in line for line in lines)
+
+
+def test_a_port_that_is_taken_is_an_error_that_names_it(archive, tiny_sky):
+    port = urlsplit(archive["mast"]).port
+    with pytest.raises(ArchiveError, match=f"port {port}"), serve(tiny_sky, port=port):
+        pass

@@ -8,10 +8,10 @@ import torch
 from toy_sample import make_objects
 
 from tuningfork.errors import ModelError
-from tuningfork.training.normalisation import apply_normalisation, fit_normalisation
+from tuningfork.training.normalisation import apply_normalisation, fit_normalisation, reuse
 from tuningfork.training.recipe import make_recipe
 
-NAMES = ["asinh_sky", "minmax_published", "unit", "standard"]
+NAMES = ["asinh_sky", "asinh_scaled", "minmax_published", "unit", "raw", "standard"]
 
 
 def fitted_on_toys(name):
@@ -105,3 +105,64 @@ def test_imagenet_constants_on_bytes():
 def test_asinh_without_a_sky_says_what_to_use():
     with pytest.raises(ModelError, match=r"sky_sigma.*unit, imagenet or standard"):
         apply_normalisation({"name": "asinh_sky", "softening_sigma": 3.0}, torch.zeros(1, 1, 8, 8))
+
+
+def band_images(n=40, side=32, seed=0):
+    """Sources of many brightnesses in three bands whose noise differs by ten, on a sky of their own."""
+    rng = np.random.default_rng(seed)
+    y, x = np.indices((side, side)) - (side - 1) / 2
+    source = np.exp(-(x**2 + y**2) / 18) * 10 ** rng.uniform(1, 2.5, (n, 1, 1, 1))
+    scale = np.array([0.1, 1.0, 0.3])[None, :, None, None]
+    return torch.from_numpy((scale * (source + rng.normal(5, 1, (n, 3, side, side)))).astype(np.float32))
+
+
+def scaled(**options):
+    return make_recipe({"normalisation": {"name": "asinh_scaled", **options}}).normalisation
+
+
+def test_scaled_asinh_finds_each_bands_sky_and_noise_and_is_bounded():
+    images = band_images()
+    fitted = fit_normalisation(scaled(), images)
+    np.testing.assert_allclose(fitted["sky"], [0.5, 5.0, 1.5], rtol=0.05)
+    np.testing.assert_allclose(fitted["sigma"], [0.1, 1.0, 0.3], rtol=0.15)
+    out = apply_normalisation(fitted, images)
+    assert float(out.min()) >= 0 and float(out.max()) <= 1
+    assert float((out == 0).float().mean()) < 0.002, "negative noise pixels are not cut off"
+    assert float((out == 1).float().mean()) < 0.01
+    expected = np.arcsinh((images[3, 1].numpy() - fitted["sky"][1]) / (3 * fitted["sigma"][1]))
+    expected = np.clip((expected - fitted["low"][1]) / (fitted["high"][1] - fitted["low"][1]), 0, 1)
+    np.testing.assert_allclose(out[3, 1].numpy(), expected, atol=1e-5)
+
+
+def test_scaled_asinh_keeps_brightness_where_a_stretch_of_each_image_would_not():
+    images = band_images()
+    fitted = fit_normalisation(scaled(), images)
+    sky = torch.tensor(fitted["sky"])[None, :, None, None]
+    bright, faint = (apply_normalisation(fitted, sky + (images[:5] - sky) * factor).amax(dim=(2, 3)) for factor in (1, 0.2))
+    assert bool((faint < 0.9 * bright).all())
+
+
+def test_scaled_asinh_of_the_parent_holds_in_the_next_survey():
+    images, spec = band_images(), scaled()
+    fitted = fit_normalisation(spec, images)
+    again = json.loads(json.dumps(fitted))
+    assert reuse(spec, again, 3) == fitted
+    assert reuse(scaled(inherit=False), again, 3) is None
+    assert reuse(scaled(softening_sigma=10), again, 3) is None
+    assert reuse(spec, again, 1) is None and reuse(spec, {"name": "unit"}, 3) is None and reuse(spec, None, 3) is None
+    with pytest.raises(ModelError, match="fitted on 3 channel"):
+        apply_normalisation(fitted, images[:, :1])
+
+
+def test_scaled_asinh_of_pictures_without_noise_says_what_to_use():
+    images = torch.zeros(4, 3, 16, 16, dtype=torch.uint8)
+    images[:, :, 8, 8] = 200
+    with pytest.raises(ModelError, match=r"no noise in one band.*use unit"):
+        fit_normalisation(scaled(), images)
+
+
+def test_a_stamp_without_noise_does_not_spoil_the_fit():
+    images = band_images()
+    holes = images.clone()
+    holes[:5, 0] = 0
+    np.testing.assert_allclose(fit_normalisation(scaled(), holes)["sigma"], fit_normalisation(scaled(), images)["sigma"], rtol=0.05)

@@ -18,6 +18,38 @@ def test_the_shipped_preset_is_the_published_recipe(repository):
     assert recipe.augmentation.rotation_deg == 360 and recipe.augmentation.flips and recipe.augmentation.shift_fraction == 0.05
 
 
+@pytest.mark.parametrize(
+    ("name", "task", "loss", "optimizer", "rate", "batch", "epochs"),
+    [
+        ("galaxy_vae", "classes", "elbo", "adam", 1e-5, 512, 50),
+        ("deepshadows", "classes", "cross_entropy", "adadelta", 0.1, 64, 100),
+        ("metallicity", "regression", "rmse", "sgd", 0.1, 64, 70),
+        ("galaxy10", "classes", "cross_entropy", "adam", 1e-3, 8, 30),
+    ],
+)
+def test_presets_have_the_published_settings(repository, name, task, loss, optimizer, rate, batch, epochs):
+    recipe = make_recipe(yaml.safe_load((repository / f"config/recipes/{name}.yaml").read_text()), task)
+    assert (recipe.loss, recipe.optimizer.name, recipe.optimizer.learning_rate, recipe.batch_size, recipe.epochs) == (loss, optimizer, rate, batch, epochs)
+
+
+def test_deepshadows_decays_its_kernels_as_published(repository):
+    from tuningfork.networks.deepshadows import decay_groups
+    from tuningfork.networks.registry import build
+    from tuningfork.training.optimisers import make_optimizer
+
+    recipe = make_recipe(yaml.safe_load((repository / "config/recipes/deepshadows.yaml").read_text()), "classes")
+    network = build("deepshadows", in_channels=3, n_outputs=2, image_size=64)
+    wanted = {id(parameter): group["weight_decay"] for group in decay_groups(network) for parameter in group["params"]}
+    found = {id(parameter): group["weight_decay"] for group in make_optimizer(network, recipe).param_groups for parameter in group["params"]}
+    assert found == wanted
+
+
+def test_every_preset_is_valid(repository):
+    for path in (repository / "config/recipes").glob("*.yaml"):
+        recipe = make_recipe(yaml.safe_load(path.read_text()))
+        assert make_recipe(json.loads(json.dumps(recipe.as_dict()))) == recipe, path
+
+
 def test_a_complete_recipe_makes_itself_again():
     recipe = make_recipe({"optimizer": {"name": "sgd", "groups": {"stem": {"learning_rate_factor": 0.01}}}, "augmentation": {"zoom": [1, 1.5]}})
     assert make_recipe(json.loads(json.dumps(recipe.as_dict()))) == recipe
@@ -38,6 +70,11 @@ def test_a_complete_recipe_makes_itself_again():
         ({"label_shuffle": "yes"}, "true or false"),
         ({"optimizer": "adam"}, "not a section"),
         ({"freeze": "stem"}, "not a list"),
+        ({"elbo": {"bta": 1}}, r"recipe\.elbo\.bta: .*'beta'"),
+        ({"elbo": {"reconstruction": "total"}}, "'total' is not one of sum, mean, mean_published"),
+        ({"forest": {"trees": 0}}, "trees: 0 is not a whole number"),
+        ({"alignment": {"frozen_source": 1}}, "true or false"),
+        ({"keep": "first"}, "'first' is not one of best, last"),
     ],
 )
 def test_mistakes_are_named(raw, message):

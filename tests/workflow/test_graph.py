@@ -29,9 +29,10 @@ def test_the_demo_without_any_argument(repository: Path, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     jobs = _jobs(done.stdout + done.stderr)
     assert jobs["render_sky"] == 1
-    assert jobs["download_catalogue"] == 3
-    assert jobs["publish_catalogue"] == 1
-    assert jobs["evaluate_model"] == 4
+    assert jobs["render_survey_sky"] == 1
+    assert jobs["download_catalogue"] == 9
+    assert jobs["publish_catalogue"] == 7
+    assert jobs["evaluate_model"] == 11
 
 
 def test_the_paper_at_full_scale_builds_its_graph_alone(repository: Path, tmp_path: Path) -> None:
@@ -41,6 +42,25 @@ def test_the_paper_at_full_scale_builds_its_graph_alone(repository: Path, tmp_pa
     assert "SIM-" not in output
     assert "render_sky" not in _jobs(output)
     assert "clash-shuffled" not in output
+
+
+@pytest.mark.parametrize("paper", ["metallicity", "deepshadows", "galaxy_vae", "galaxy10"])
+def test_the_other_papers_at_full_scale_build_their_graphs(repository: Path, tmp_path: Path, paper: str) -> None:
+    done = _snakemake(repository, tmp_path, "-n", "--configfile", str(repository / "config" / "papers" / f"{paper}.yaml"))
+    assert done.returncode == 0, done.stderr
+    output = done.stdout + done.stderr
+    assert "SIM-" not in output
+    assert not {"render_sky", "render_survey_sky", "download_mosaics"} & set(_jobs(output))
+    assert _jobs(output)["publish_catalogue"] >= 1
+
+
+def test_a_paper_is_a_target_of_its_own(repository: Path, tmp_path: Path) -> None:
+    done = _snakemake(repository, tmp_path, "-n", "metallicity")
+    assert done.returncode == 0, done.stderr
+    jobs = _jobs(done.stdout + done.stderr)
+    assert jobs["publish_catalogue"] == 1
+    assert jobs["select_sample"] == 1
+    assert "render_sky" not in jobs
 
 
 def test_the_exact_list_of_targets(repository: Path) -> None:
@@ -78,7 +98,7 @@ def test_a_value_on_the_command_line_is_used(repository: Path, tmp_path: Path) -
     seeds = []
     for extra in ((), ("--config", 'sky={"seed": 7}')):
         done = _snakemake(repository, tmp_path, "-n", *extra)
-        seeds += re.findall(r"seed (\d+)\)", done.stdout + done.stderr)
+        seeds += re.findall(r"sky of the mosaics \(seed (\d+)\)", done.stdout + done.stderr)
     assert seeds == ["1", "7"]
 
 

@@ -10,21 +10,19 @@ import json
 import logging
 import os
 import shutil
-import socket
 import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tuningfork.archives.leases import alive, break_stale, claim, content, new_owner
 from tuningfork.errors import ArchiveError
 from tuningfork.files import read_json, sha256_of, write_json
 
 log = logging.getLogger(__name__)
 
-# A lock or a part whose owner cannot be asked (another node) and that has not moved for this long belongs to nobody. Longer than the longest
-# pause between retries.
-STALE_S = 900.0
+ABSENT = "absent"
+"""Folder of a cache with the answers "there is no such file": for mirrors, never for answering a later run, since the file may come yet."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,14 +55,16 @@ class Entry:
         return sidecar
 
     def publish(self, body: Path, sidecar: dict[str, Any]) -> None:
-        """Give a whole, synced body its name, and write its sidecar."""
+        """Give a whole body its name once its bytes are on the disk, and write its sidecar."""
+        with open(body, "rb") as file:
+            os.fsync(file.fileno())
         self.sidecar.unlink(missing_ok=True)
         body.replace(self.path)
         write_json(self.sidecar, sidecar)
 
     def adopt(self, mirrored: Path, sidecar: dict[str, Any]) -> None:
         """Point at a file that lies elsewhere on this machine, instead of copying gigabytes."""
-        link = self.path.with_name(f".{self.path.name}.{_owner()}.link")
+        link = self.path.with_name(f".{self.path.name}.{new_owner()}.link")
         link.symlink_to(mirrored.resolve())
         self.sidecar.unlink(missing_ok=True)
         link.replace(self.path)
@@ -76,29 +76,50 @@ class Cache:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
+        self._made: set[Path] = set()
+
+    def note_absent(self, key: str, answer: dict[str, Any]) -> None:
+        """Keep an answer "there is no such file" for a mirror."""
+        write_json(self.root / ABSENT / key[:2] / f"{key}.json", answer)
 
     def entry(self, key: str, suffix: str) -> Entry:
         """The place for a key; its directory is made."""
         folder = self.root / key[:2]
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ArchiveError(f"the cache {self.root} cannot be written ({error}); it must be a folder of yours") from error
+        if folder not in self._made:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ArchiveError(f"the cache {self.root} cannot be written ({error}); it must be a folder of yours") from error
+            self._made.add(folder)
         return Entry(folder / f"{key}{suffix}")
+
+
+def sidecars(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Every cached file under `root` that has its size, and its sidecar, in the order of their keys."""
+    for path in _files(root):
+        entry = Entry(path)
+        if (sidecar := entry.read()) is not None:
+            yield path, sidecar
 
 
 def verify(root: Path) -> Iterator[tuple[Path, str]]:
     """Every cached file under `root` that is not what its sidecar says, with the reason; reads and hashes everything."""
-    for sidecar in sorted(Path(root).glob("[0-9a-f][0-9a-f]/[!.]*.json")):
-        path = sidecar.with_suffix("")
+    for path in _files(root):
         try:
-            problem = _problem(path, read_json(sidecar), path.stat(), verify=True)
+            problem = _problem(path, read_json(Entry(path).sidecar), path.stat(), verify=True)
         except OSError:
             problem = "it is gone, its sidecar is not"
         except json.JSONDecodeError:
             problem = "its sidecar is not JSON"
         if problem:
             yield path, problem
+
+
+def _files(root: Path) -> Iterator[Path]:
+    # A reply may itself be called *.json: its sidecar is then *.json.json, and it is no sidecar of anything.
+    for folder in sorted(Path(root).glob("[0-9a-f][0-9a-f]")):
+        found = {name for name in os.listdir(folder) if name.endswith(".json") and not name.startswith(".")}
+        yield from (folder / name.removesuffix(".json") for name in sorted(found) if f"{name}.json" not in found)
 
 
 def _problem(path: Path, sidecar: dict[str, Any], found: os.stat_result, *, verify: bool) -> str | None:
@@ -112,22 +133,22 @@ def _problem(path: Path, sidecar: dict[str, Any], found: os.stat_result, *, veri
 
 
 @contextlib.contextmanager
-def locked(entry: Entry, *, poll_s: float = 0.1) -> Iterator[None]:
-    """Hold the entry's lock, waiting for whoever has it; a dead owner's lock is taken over.
+def locked(entry: Entry, *, poll_s: float = 0.1, pause: Callable[[float], None] = time.sleep) -> Iterator[None]:
+    """Hold the entry's lock, waiting (by `pause`, which may raise to end the wait) for whoever has it; a dead owner's lock is taken over.
 
     Should two ever hold it at once (a clock off by minutes on another node), they only do the work twice: bodies have one writer each.
     """
-    owner = _owner()
+    owner = new_owner()
     mine = entry.lock.with_name(f"{entry.lock.name}.{owner}")
     mine.write_text(owner, encoding="utf-8")
     try:
-        while not _link(mine, entry.lock):
-            if not _break_stale(entry.lock, mine):
-                time.sleep(poll_s)
+        while not claim(mine, entry.lock):
+            if not break_stale(entry.lock, mine):
+                pause(poll_s)
         try:
             yield
         finally:
-            if _content(entry.lock) == owner:
+            if content(entry.lock) == owner:
                 entry.lock.unlink(missing_ok=True)
     finally:
         mine.unlink(missing_ok=True)
@@ -143,6 +164,7 @@ class Part:
 
     folder: Path
     lock: Path
+    resume: bool = False
     validator: str | None = None
     total: int | None = None
 
@@ -160,7 +182,8 @@ class Part:
         """Forget any bytes and start a body with this validator and length."""
         self.body.write_bytes(b"")
         self.validator, self.total = validator, total
-        write_json(self.folder / "head.json", {"validator": validator, "total": total})
+        if self.resume:
+            write_json(self.folder / "head.json", {"validator": validator, "total": total})
 
     def keep_alive(self) -> None:
         """Tell other nodes that this download goes on."""
@@ -182,9 +205,10 @@ def part_of(entry: Entry, *, resume: bool) -> Iterator[Part]:
     ends unfinished is left for the next. Without, it begins and ends empty.
     """
     name = entry.path.name
-    folder = entry.path.with_name(f".{name}.{_owner()}.part")
+    folder = entry.path.with_name(f".{name}.{new_owner()}.part")
     idle = entry.path.with_name(f".{name}.part")
-    orphans = [p for p in entry.path.parent.glob(f".{name}.*.part") if not _alive(p, p.name.removeprefix(f".{name}."))]
+    parts = [p for p in os.listdir(entry.path.parent) if p.startswith(f".{name}.") and p.endswith(".part") and p != idle.name]
+    orphans = [path for p in parts if not alive(path := entry.path.with_name(p), p.removeprefix(f".{name}."))]
     for leftover in [idle, *orphans]:
         with contextlib.suppress(OSError):
             if resume and not folder.exists():
@@ -192,7 +216,7 @@ def part_of(entry: Entry, *, resume: bool) -> Iterator[Part]:
             else:
                 shutil.rmtree(leftover)
     folder.mkdir(exist_ok=True)
-    part = Part(folder, entry.lock)
+    part = Part(folder, entry.lock, resume)
     with contextlib.suppress(OSError, json.JSONDecodeError, AttributeError):
         head = read_json(folder / "head.json")
         part.validator, part.total = head.get("validator"), head.get("total")
@@ -203,73 +227,3 @@ def part_of(entry: Entry, *, resume: bool) -> Iterator[Part]:
             with contextlib.suppress(OSError):
                 folder.rename(idle)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def machine() -> str:
-    """A name for what shares process ids with this process: the host, and on Linux its namespace (two containers may have one host name)."""
-    with contextlib.suppress(OSError):
-        return f"{socket.gethostname()}-{Path('/proc/self/ns/pid').stat().st_ino}"
-    return socket.gethostname()
-
-
-def _owner() -> str:
-    return f"{machine()}~{os.getpid()}~{uuid.uuid4().hex[:8]}"
-
-
-def _alive(path: Path, owner: str) -> bool:
-    """Whether the owner written as host~pid~... still runs; asked of the clock if it is on another machine."""
-    host, _, rest = owner.partition("~")
-    pid = rest.partition("~")[0]
-    if host == machine() and pid.isdigit():
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            pass
-        return True
-    try:
-        newest = max(p.stat().st_mtime for p in [path, *(path.iterdir() if path.is_dir() else ())])
-    except (OSError, ValueError):
-        return False
-    return time.time() - newest < STALE_S
-
-
-def _link(source: Path, target: Path) -> bool:
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        return False
-    except OSError:
-        # No hard links on this file system: an exclusive create is as exclusive, only its content comes a moment later.
-        try:
-            with open(target, "x", encoding="utf-8") as file:
-                file.write(source.read_text(encoding="utf-8"))
-        except FileExistsError:
-            return False
-    return True
-
-
-def _break_stale(lock: Path, mine: Path) -> bool:
-    owner = _content(lock)
-    if owner is None:
-        return True
-    if _alive(lock, owner):
-        return False
-    grave = mine.with_name(f"{mine.name}.grave")
-    try:
-        lock.rename(grave)
-    except FileNotFoundError:
-        return True
-    if _content(grave) != owner:
-        # Another process took the stale lock over between our look and our rename: give its lock back.
-        _link(grave, lock)
-    grave.unlink(missing_ok=True)
-    return True
-
-
-def _content(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        return None

@@ -4,10 +4,13 @@ Archives report faults in bodies as often as in statuses: a page of HTML where a
 sky where real data were asked. A check reads a file and raises; it changes nothing.
 """
 
+import functools
+import hashlib
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from tuningfork.errors import ArchiveError
 
@@ -119,6 +122,42 @@ def simulated_mark(path: Path) -> bool | None:
         simulated = [tag for tag in tags if re.search(rb"\bname\s*=\s*[\"']SIMULATED[\"']", tag)]
         return any(not re.search(rb"\bvalue\s*=\s*[\"'](F|false|0|no)[\"']", tag, re.IGNORECASE) for tag in simulated)
     return True if re.search(rb"^#+\s*SIMULATED?\b(?!\s*[=:]\s*(F|false|0)\b)", head, re.MULTILINE) else None
+
+
+def expect_digest(*, md5: str | None = None, sha256: str | None = None, also: Callable[[Path], Any] | None = None) -> Callable[[Path], None]:
+    """A check that a body has the digest that its archive publishes (Zenodo's records give an MD5).
+
+    Parameters
+    ----------
+    md5, sha256
+        Hex digests, in any case; a prefix such as ``md5:`` is dropped. None is not compared.
+    also
+        Another check of the same body, made first: what it says about a wrong body tells more than a digest.
+
+    Raises
+    ------
+    ArchiveError
+        A digest is not one: not hex, or of another length.
+    """
+    wanted = {name: _digest_text(name, value) for name, value in (("md5", md5), ("sha256", sha256)) if value is not None}
+
+    def check(path: Path) -> None:
+        if also is not None:
+            also(path)
+        for name, digest in wanted.items():
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, functools.partial(hashlib.new, name, usedforsecurity=False)).hexdigest()
+            if found != digest:
+                raise BadReply(f"a body with the {name.upper()} {found}, where the archive promises {digest}")
+
+    return check
+
+
+def _digest_text(name: str, value: str) -> str:
+    text = value.strip().lower().removeprefix(f"{name}:")
+    if len(text) != 2 * hashlib.new(name, usedforsecurity=False).digest_size or not re.fullmatch("[0-9a-f]+", text):
+        raise ArchiveError(f"{value!r} is no {name.upper()} in hex")
+    return text
 
 
 def check_not_html(path: Path) -> None:

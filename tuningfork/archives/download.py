@@ -9,7 +9,6 @@ import datetime
 import email.utils
 import errno
 import importlib.metadata
-import os
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -20,15 +19,23 @@ import requests
 import urllib3
 
 from tuningfork.archives.cache import Part
+from tuningfork.archives.checks import BadReply
 from tuningfork.archives.progress import Meter
-from tuningfork.archives.request import Archive, Request, query_string
+from tuningfork.archives.request import Archive, Judge, Request, query_string
+from tuningfork.archives.stopping import Stop
 from tuningfork.errors import ArchiveError, NotInArchive
 
 CHUNK = 2**18
 MAX_REDIRECTS = 5
 # 408 and 425 ask to come again, the others are faults of the moment; 501, 505 and the like are not.
 RETRIED = frozenset((408, 425, 429, 500, 502, 503, 504))
+# What a gateway says when nothing is behind it; 504 may be the fault of one heavy query.
+AWAY = frozenset((502, 503))
 SLOWEST_BYTES_PER_S = 1024
+# Unix time of 2001: a smaller X-RateLimit-Reset is no date.
+EARLIEST_RESET = 1e9
+# So much of an error's body is shown to the request's judge.
+JUDGED_BYTES = 2**16
 DISK_FAULTS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO))
 
 
@@ -41,11 +48,14 @@ class Transient(ArchiveError):
         What happened.
     retry_after
         Seconds that the archive asked to wait, if it did.
+    away
+        Nothing was reached that could answer: no connection, or a gateway that says that there is nothing behind it. It is the archive's
+        fault, then, and not the request's.
     """
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, retry_after: float | None = None, *, away: bool = False) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after, self.away = retry_after, away
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +91,14 @@ def make_session(client: str, *, loopback: bool) -> requests.Session:
 
 @contextlib.contextmanager
 def exchange(
-    session: requests.Session, archive: Archive, method: str, url: str, *, pairs: list[tuple[str, str]], headers: Mapping[str, str]
+    session: requests.Session,
+    archive: Archive,
+    method: str,
+    url: str,
+    *,
+    pairs: list[tuple[str, str]],
+    headers: Mapping[str, str],
+    judge: Judge | None = None,
 ) -> Iterator[requests.Response]:
     """Send one request, follow redirects within the host, and give a response of status 200, 206 or 416, its body unread.
 
@@ -92,7 +109,7 @@ def exchange(
     NotInArchive
         404 or 410.
     ArchiveError
-        Any other status, or a redirect to another host or scheme.
+        Any other status, or a redirect to another host or scheme; or what `judge` makes of a status of 400 or more.
     """
     target = url
     body = query_string(pairs) if method == "POST" else None
@@ -112,21 +129,21 @@ def exchange(
                 timeout=(archive.connect_timeout_s, archive.read_timeout_s),
             )
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
-            raise Transient(f"no answer ({_brief(error)})") from error
+            raise Transient(f"no answer ({_brief(error)})", away=not isinstance(error, requests.ReadTimeout)) from error
         except requests.RequestException as error:
             raise ArchiveError(f"archive {archive.name!r}: {target} cannot be requested: {error}") from error
         with contextlib.closing(response):
             if response.is_redirect:
                 target = _redirected(archive, target, response)
                 continue
-            _judge(archive, target, response)
+            _judge(archive, target, response, judge)
             yield response
             return
     raise ArchiveError(f"archive {archive.name!r}: {url} redirects more than {MAX_REDIRECTS} times")
 
 
-def receive(session: requests.Session, archive: Archive, request: Request, url: str, part: Part) -> Answer:
-    """The body of `request` into `part`, whole and synced; goes on from what is there if the request allows and the server agrees.
+def receive(session: requests.Session, archive: Archive, request: Request, url: str, part: Part, stop: Stop) -> Answer:
+    """The body of `request` into `part`, whole; goes on from what is there if the request allows and the server agrees; cut by `stop`.
 
     Raises
     ------
@@ -140,7 +157,7 @@ def receive(session: requests.Session, archive: Archive, request: Request, url: 
         part.discard()
         start = 0
     headers = {"Range": f"bytes={start}-", "If-Range": part.validator or ""} if start else {}
-    with exchange(session, archive, request.method, url, pairs=request.pairs, headers=headers) as response:
+    with exchange(session, archive, request.method, url, pairs=request.pairs, headers=headers, judge=request.judge) as response:
         found = {name.lower(): value for name, value in response.headers.items()}
         _refuse_encoded(archive, request, response.url, found)
         if response.status_code == 416 or (response.status_code == 206 and not _continues(found, start, part)):
@@ -152,7 +169,8 @@ def receive(session: requests.Session, archive: Archive, request: Request, url: 
         if (part.total or 0) > request.max_bytes:
             part.discard()
             raise _too_long(archive, request, response.url, part.total)
-        _stream(response, archive, request, part, start)
+        with stop.receiving(response.raw):
+            _stream(response, archive, request, part, start)
     if part.total is not None and part.size != part.total:
         raise Transient(f"the body was cut: {part.size} of {part.total} bytes came")
     return Answer(response.url, response.status_code, found)
@@ -178,19 +196,44 @@ def _stream(response: requests.Response, archive: Archive, request: Request, par
             if getattr(error, "errno", None) in DISK_FAULTS:
                 raise ArchiveError(f"{part.body}: cannot be written ({error}); free some space and run again") from error
             raise Transient(f"the body was cut after {meter.done} bytes ({_brief(error)})") from error
-        os.fsync(file.fileno())
 
 
-def _judge(archive: Archive, url: str, response: requests.Response) -> None:
+def _judge(archive: Archive, url: str, response: requests.Response, judge: Judge | None) -> None:
     status = response.status_code
     if status in (200, 206) or (status == 416 and "Range" in response.request.headers):
         return
+    body = _head_of_body(response, archive.stall_s)
+    if judge is not None and status >= 400:
+        try:
+            judge(status, {name.lower(): value for name, value in response.headers.items()}, body)
+        except BadReply as error:
+            if error.transient:
+                raise Transient(f"HTTP {status}: {error}", pause_asked(status, response.headers)) from error
+            raise ArchiveError(f"archive {archive.name!r}: {url}: HTTP {status}: {error}") from error
     if status in (404, 410):
         raise NotInArchive(f"archive {archive.name!r} has no {url} (HTTP {status})")
-    words = _words(response)
+    words = _words(body)
     if status in RETRIED:
-        raise Transient(f"HTTP {status}{words}", retry_after=retry_after(response.headers.get("Retry-After")))
+        raise Transient(f"HTTP {status}{words}", pause_asked(status, response.headers), away=status in AWAY)
     raise ArchiveError(f"archive {archive.name!r} refused {url}: HTTP {status}{words}. Asking again will not help; check the request.")
+
+
+def pause_asked(status: int, headers: Mapping[str, str], now: datetime.datetime | None = None) -> float | None:
+    """Seconds for which a reply asks to be left alone; None if it does not.
+
+    Retry-After counts on any error. X-RateLimit-Reset counts on 429, and on any reply with ``X-RateLimit-Remaining: 0``, also a good one:
+    the next request would be refused. Zenodo gives it as Unix time (reference/archives.md, 8.1); a number too small for a date is taken as
+    seconds from now, as other services have it.
+    """
+    asked = retry_after(headers.get("Retry-After"), now) if status >= 400 else None
+    if asked is not None or (status != 429 and headers.get("X-RateLimit-Remaining", "").strip() != "0"):
+        return asked
+    value = headers.get("X-RateLimit-Reset", "").strip()
+    if not re.fullmatch(r"\d{1,12}(\.\d+)?", value):
+        return None
+    if float(value) < EARLIEST_RESET:
+        return float(value)
+    return max(0.0, float(value) - (now or datetime.datetime.now(datetime.UTC)).timestamp())
 
 
 def retry_after(value: str | None, now: datetime.datetime | None = None) -> float | None:
@@ -249,13 +292,22 @@ def _too_long(archive: Archive, request: Request, url: str, total: int | None) -
     return ArchiveError(f"archive {archive.name!r}: {url} {size}, more than the {request.max_bytes} bytes that are reasonable for it; refused")
 
 
-def _words(response: requests.Response) -> str:
-    """The first words of an error's body, as plain text."""
+def _head_of_body(response: requests.Response, patience_s: float) -> bytes:
+    """The first `JUDGED_BYTES` of an error's body, or what came of them within `patience_s`."""
+    head, began = b"", time.monotonic()
     try:
-        head = response.raw.read(2000, decode_content=False) or b""
+        while len(head) < JUDGED_BYTES and time.monotonic() - began < patience_s:
+            if not (chunk := response.raw.read1(JUDGED_BYTES - len(head), decode_content=False)):
+                break
+            head += chunk
     except (urllib3.exceptions.HTTPError, OSError):
-        return ""
-    text = re.sub(r"<[^>]*>", " ", head.decode("utf-8", "replace"))
+        pass
+    return head
+
+
+def _words(body: bytes) -> str:
+    """The first words of an error's body, as plain text."""
+    text = re.sub(r"<[^>]*>", " ", body[:2000].decode("utf-8", "replace"))
     text = " ".join(text.split())[:200]
     return f" ({text})" if text else ""
 

@@ -3,16 +3,26 @@
 Paths are relative to the archive's root (``https://archive.stsci.edu``). Of the two collections, ``clash`` holds the 65-mas mosaics of the
 25 CLASH clusters (Postman et al. 2012) and ``hlf-goods-s`` the 60-mas mosaics of GOODS-S of the Hubble Legacy Fields (Illingworth et al.
 2016). No pixel is read here.
+
+The same files are in the S3 bucket ``stpubdata`` under other paths (`s3_path`); `HOSTS` names both places, and callers say which they take,
+in which order.
 """
 
 import functools
+import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
+from tuningfork.archives import ranges
 from tuningfork.archives.checks import check_fits_image
 from tuningfork.archives.request import Fetched
 from tuningfork.archives.transport import Transport
-from tuningfork.errors import ArchiveError
+from tuningfork.errors import ArchiveError, NotInArchive
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 CLUSTERS = (
     "a1423",
@@ -60,6 +70,9 @@ HLF_FIELD = "goodss"
 
 MAX_MOSAIC_BYTES = 12 * 2**30
 """A 50,000 x 50,000 float32 plane with its header fits; nothing that MAST serves here is larger."""
+
+HOSTS = ("mast", "s3")
+"""The archive, and the public copy of its holdings (reference/archives.md, 2.3): asked in this order, or the other way round by choice."""
 
 
 def clash_mosaic_paths(field: str, band: str) -> dict[str, str]:
@@ -128,7 +141,18 @@ def molino_path(field: str) -> str:
     return f"{_clash(field)}/catalogs/molino/hlsp_clash_hst_ir_{field}_cat-molino.txt"
 
 
-def fetch_mosaic(transport: Transport, path: str, *, progress: bool | None = None) -> Fetched:
+def s3_path(path: str) -> str:
+    """Path of the same file in the bucket ``stpubdata``: ``mast/hlsp/...`` for what the archive has under ``/missions/hlsp/...``.
+
+    The layout of the bucket is documented; that CLASH and the HLF are in it was not seen (reference/archives.md, 2.3), so the bucket's
+    "no such file" never counts as the archive's.
+    """
+    if not path.startswith("/missions/hlsp/"):
+        raise ArchiveError(f"path {path!r} is not one of the high-level science products (/missions/hlsp/...), which alone have a copy in S3")
+    return path.replace("/missions/hlsp/", "/mast/hlsp/", 1)
+
+
+def fetch_mosaic(transport: Transport, path: str, *, hosts: Sequence[str] = ("mast",), progress: bool | None = None) -> Fetched:
     """One mosaic, whole, in the cache: resumed after a cut, and accepted only as a FITS image of exactly its promised length.
 
     Parameters
@@ -137,6 +161,8 @@ def fetch_mosaic(transport: Transport, path: str, *, progress: bool | None = Non
         An open transport.
     path
         A path that `mosaic_paths` or `detection_paths` gave.
+    hosts
+        Which of `HOSTS` to ask, in this order: the next when one gave nothing.
     progress
         True or False to force a progress bar or silence; None shows one for large files.
 
@@ -147,7 +173,63 @@ def fetch_mosaic(transport: Transport, path: str, *, progress: bool | None = Non
     ArchiveError
         The archive did not give it, after all retries.
     """
-    return transport.fetch("mast", path, check=check_fits_image, resume=True, max_bytes=MAX_MOSAIC_BYTES, progress=progress)
+    return _from_first(
+        hosts,
+        path,
+        lambda archive, place: transport.fetch(archive, place, check=check_fits_image, resume=True, max_bytes=MAX_MOSAIC_BYTES, progress=progress),
+    )
+
+
+def open_mosaic(
+    transport: Transport, path: str, *, read: ranges.Read = "auto", hosts: Sequence[str] = ("mast",), progress: bool | None = None
+) -> ranges.Remote | Fetched:
+    """One mosaic, of which only the header is fetched; its pixels are `ranges.fetch_windows`'s.
+
+    Parameters
+    ----------
+    transport, path, hosts, progress
+        As in `fetch_mosaic`.
+    read
+        ``ranges`` or ``auto``; see `range_plan`.
+
+    Returns
+    -------
+    ranges.Remote or Fetched
+        Whole, where it is in the cache or the mirror already, or where the host serves no ranges.
+
+    Raises
+    ------
+    NotInArchive, ArchiveError
+        As `fetch_mosaic`.
+    """
+
+    def attempt(archive: str, place: str) -> ranges.Remote | Fetched:
+        if not ranges.whole_copy(transport, archive, place):
+            try:
+                return ranges.open_remote(transport, archive, place, read=read)
+            except ranges.RangesUnsupported as reason:
+                log.warning("%s; so it is", reason)
+        return transport.fetch(archive, place, check=check_fits_image, resume=True, max_bytes=MAX_MOSAIC_BYTES, progress=progress)
+
+    return _from_first(hosts, path, attempt)
+
+
+def _from_first(hosts: Sequence[str], path: str, attempt: Callable[[str, str], T]) -> T:
+    """What the first host gives that gives anything. That the archive itself has no such file is an answer, and no other host is asked."""
+    if unknown := sorted(set(hosts) - set(HOSTS)):
+        raise ArchiveError(f"no host {unknown[0]!r} of MAST's files; there are {', '.join(HOSTS)}")
+    faults: dict[str, ArchiveError] = {}
+    for archive in hosts:
+        try:
+            return attempt(archive, s3_path(path) if archive == "s3" else path)
+        except NotInArchive as error:
+            if archive == "mast":
+                raise
+            faults[archive] = error
+        except ArchiveError as error:
+            faults[archive] = error
+            log.warning("%s: %s", archive, error)
+    raise faults.get("mast", next(iter(faults.values()), ArchiveError("no host was given to ask for mosaics")))
 
 
 def _clash(field: str) -> str:

@@ -11,42 +11,62 @@ from pathlib import Path
 
 
 class RateLimit:
-    """At most `per_second` requests a second on average, and two within any single slot.
+    """At most `per_second` requests a second on average, and ``burst + 2`` within any single slot.
 
     Parameters
     ----------
     folder
-        Where slots are kept; one folder for each archive.
+        Where slots are kept; one folder for each host.
     per_second
         Slots a second.
+    burst
+        Slots of the last moment that nobody took and that may still be taken: the depth of the bucket. Without it a request that ends just
+        after its slot began loses that slot, and an archive whose answers take as long as its rate allows is asked at a third less than
+        that rate.
     clock, sleep
         The wall clock (it is shared between processes) and how to wait; given in tests.
+
+    Notes
+    -----
+    A wait that is interrupted gives its slot back. A process that is killed leaves at most the slots that it waited for, one for each
+    request in flight: they pass unused, and no new ones are added behind them.
     """
 
-    def __init__(self, folder: Path, per_second: float, *, clock: Callable[[], float] = time.time, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, folder: Path, per_second: float, *, burst: int = 0, clock: Callable[[], float] = time.time, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self.folder = Path(folder)
-        self.per_second = per_second
+        self.per_second, self.burst = per_second, burst
         self.clock, self.sleep = clock, sleep
 
-    def wait(self) -> int:
-        """Take the first free slot, sleep until it begins, and give its number."""
+    def wait(self, pause: Callable[[float], None] | None = None) -> int:
+        """Take the first free slot, sleep (by `pause`, which may raise to end the wait) until it begins, and give its number."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        slot = now = math.floor(self.clock() * self.per_second)
+        now = math.floor(self.clock() * self.per_second)
+        slot = now - self.burst
         while not self._take(slot):
             slot += 1
-        self._forget_before(now - 1)
-        self.sleep(max(0.0, slot / self.per_second - self.clock()))
+        self._forget_before(now - self.burst - 1)
+        if (seconds := slot / self.per_second - self.clock()) > 0:
+            try:
+                (pause or self.sleep)(seconds)
+            except BaseException:
+                self._file(slot).unlink(missing_ok=True)
+                raise
         return slot
+
+    def _file(self, slot: int) -> Path:
+        return self.folder / str(slot)
 
     def _take(self, slot: int) -> bool:
         try:
-            os.close(os.open(self.folder / str(slot), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+            os.close(os.open(self._file(slot), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
         except FileExistsError:
             return False
         return True
 
     def _forget_before(self, slot: int) -> None:
         # The past is never claimed again, so its files can go.
-        for path in self.folder.iterdir():
-            if path.name.isdigit() and int(path.name) < slot:
-                path.unlink(missing_ok=True)
+        for name in os.listdir(self.folder):
+            if name.isdigit() and int(name) < slot:
+                self._file(int(name)).unlink(missing_ok=True)

@@ -27,7 +27,7 @@ class Archive:
     base_url
         Scheme and host, without a trailing slash; empty for `web`, whose paths are whole URLs.
     connections
-        Requests in flight at once, from one process.
+        Requests in flight at once, from all processes of a machine that share a cache.
     requests_per_second
         Requests started a second, by all processes that share a cache.
     connect_timeout_s, read_timeout_s
@@ -86,6 +86,17 @@ DEFAULT_MAX_BYTES = 2**30
 Check = Callable[[Path], Any]
 """Looks at a whole body and raises `BadReply` (or another error of this library) if it is not what was asked."""
 
+Judge = Callable[[int, Mapping[str, str], bytes], None]
+"""Looks at a reply whose status is 400 or more: ``judge(status, headers, body)``.
+
+`headers` have lower-case names; `body` is its first 64 KiB at most (`download.JUDGED_BYTES`), whatever came of it. It raises what the reply
+means: `OutsideFootprint` or `NotInArchive` (an answer: final, and no mark against the archive), `BadReply` (final, or asked again if
+transient), any other error of this library (final). If it returns, the status is taken for what it usually means: 404 and 410 are
+`NotInArchive`, 408, 425, 429, 500, 502, 503 and 504 are asked again, all others are refusals.
+
+For archives whose statuses lie: the Legacy viewer's 500 for a place without images, SkyServer's 404 that carries a JPEG.
+"""
+
 
 @dataclasses.dataclass(frozen=True)
 class Request:
@@ -100,6 +111,7 @@ class Request:
     max_bytes: int = DEFAULT_MAX_BYTES
     progress: bool | None = None
     refresh: bool = False
+    judge: Judge | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no archive can mean."""
@@ -153,6 +165,12 @@ class Fetched:
 def url_of(base: str, request: Request) -> str:
     """The URL of a request at an archive's base URL, without its parameters."""
     return request.path if request.archive == "web" else f"{base}{request.path}"
+
+
+def origin_of(url: str) -> str:
+    """Scheme and host of a URL."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def make_sidecar(

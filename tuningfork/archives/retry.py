@@ -1,6 +1,7 @@
 """Asking again: which faults are retried, after what pause, and when it is enough."""
 
 import logging
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -16,7 +17,16 @@ WORTHWHILE_BYTES = 2**20
 T = TypeVar("T")
 
 
-def persist(ask: Callable[[], T], *, what: str, attempts: int, backoff_s: float, longest_pause_s: float, gained: Callable[[], int]) -> T:
+def persist(
+    ask: Callable[[], T],
+    *,
+    what: str,
+    attempts: int,
+    backoff_s: float,
+    longest_pause_s: float,
+    gained: Callable[[], int],
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
     """Call `ask` until it gives something, at most `attempts` times without worthwhile progress.
 
     Parameters
@@ -33,6 +43,8 @@ def persist(ask: Callable[[], T], *, what: str, attempts: int, backoff_s: float,
         Cap of every pause, also of the one that an archive asked for.
     gained
         Bytes that the last try brought and that stay.
+    sleep
+        How to wait; may raise to end the wait.
 
     Raises
     ------
@@ -50,7 +62,7 @@ def persist(ask: Callable[[], T], *, what: str, attempts: int, backoff_s: float,
             fruitless = 1 if gained() >= WORTHWHILE_BYTES else fruitless + 1
             raise
 
-    def pause(state: tenacity.RetryCallState) -> float:
+    def pause_of(state: tenacity.RetryCallState) -> float:
         asked = getattr(_fault(state), "retry_after", None)
         return min(jitter(state) if asked is None else asked, longest_pause_s)
 
@@ -60,8 +72,9 @@ def persist(ask: Callable[[], T], *, what: str, attempts: int, backoff_s: float,
     policy = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(Transient),
         stop=lambda state: fruitless >= attempts,
-        wait=pause,
+        wait=pause_of,
         before_sleep=report,
+        sleep=sleep,
         reraise=True,
     )
     return policy(attempt)

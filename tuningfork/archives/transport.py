@@ -1,35 +1,39 @@
 """The one door to the archives: polite, retried, checked, cached.
 
 A `Transport` belongs to one realm, ``live`` or ``simulated-<key>``; in a simulated realm it reaches nothing but the given endpoints. What a
-reply means is its caller's business (`vizier`, `mast`); how its bytes move is in `download`, where they lie in `cache`.
+reply means is its caller's business (`vizier`, `mast`); whom it asks and for how long is in `asking`, how bytes move in `download`, where they
+lie in `cache`.
 """
 
-import concurrent.futures
+import contextlib
+import copy
 import dataclasses
-import functools
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 import requests
 
+from tuningfork.archives import batch
+from tuningfork.archives.asking import Asker
 from tuningfork.archives.cache import Cache, Entry, Part, locked, part_of
 from tuningfork.archives.checks import BadReply, check_realm
 from tuningfork.archives.download import Answer, Transient, exchange, make_session, receive, user_agent
-from tuningfork.archives.mirror import Mirror
-from tuningfork.archives.rate import RateLimit
+from tuningfork.archives.mirror import Mirror, origin_of_copy
+from tuningfork.archives.progress import Tally
 from tuningfork.archives.realm import Realm, on_loopback
-from tuningfork.archives.request import ARCHIVES, DEFAULT_MAX_BYTES, Archive, Check, Fetched, Request, make_sidecar, url_of
-from tuningfork.archives.retry import persist
+from tuningfork.archives.request import ARCHIVES, DEFAULT_MAX_BYTES, Archive, Check, Fetched, Judge, Request, make_sidecar
+from tuningfork.archives.stopping import Stop
 from tuningfork.errors import ArchiveError, NotInArchive, TuningforkError
 
 log = logging.getLogger(__name__)
 
-# After this many requests in a row failed with all their retries, an archive is taken to be down: each further one is tried once.
-DOWN_AFTER = 3
+MAX_ABSENT = 4096
+"""Answers of the kind 'no such file' that a transport keeps in memory."""
 
 T = TypeVar("T")
 
@@ -48,8 +52,8 @@ class Transport:
     contact
         E-mail address or URL that the archives see in the User-Agent.
     mirror
-        Folder with a local copy of archives (live realm only): ``<mirror>/<host>/<path>`` or ``<mirror>/<archive name>/<path>``. A file
-        found there is checked, linked into the cache and never requested; what is not there is asked of the archive.
+        Folder with a local copy of archives (live realm only), laid out as `mirror` describes: ``<mirror>/<host>/<path>``. A file found there is
+        checked, linked into the cache and never requested; what is not there is asked of the archive.
     archives
         The archives by name.
     attempts
@@ -60,6 +64,14 @@ class Transport:
         Cap of a pause, also of one that the archive asked for with Retry-After, in seconds.
     verify
         Also compare the SHA-256 of every cached file with its sidecar before giving it out (its size is always compared).
+    patience_s
+        How long requests wait, in seconds, for an archive that nobody reaches (`breaker.Patience`); those that come later fail at once, but for
+        one probe now and then. None: `asking.PATIENCE_S`; and no time at all with a mirror, which is for machines without internet, or in front of
+        a server on this machine.
+    cooldown_s
+        Seconds between two probes of an archive that is down; None: `breaker.COOLDOWN_S`, less on this machine.
+    limit_loopback
+        Treat servers on this machine as any other host, with rate and shared connections; for tests and benchmarks of just that.
 
     Raises
     ------
@@ -68,8 +80,9 @@ class Transport:
 
     Notes
     -----
-    That an archive has no such file (404) is remembered by this object only, not on disk: what an archive lacks today may be there
-    tomorrow, and the record that a filter is absent belongs to the product that the workflow keeps.
+    That an archive has no such file (404) answers later requests of this object only: what an archive lacks today may be there tomorrow, and
+    the record that a filter is absent belongs to the product that the workflow keeps. It is noted in the cache all the same, for a mirror
+    (`mirror.export`), whose machine cannot ask.
     """
 
     def __init__(
@@ -85,19 +98,34 @@ class Transport:
         backoff_s: float = 1.0,
         longest_pause_s: float = 300.0,
         verify: bool = False,
+        patience_s: float | None = None,
+        cooldown_s: float | None = None,
+        limit_loopback: bool = False,
     ) -> None:
         self._realm = Realm(realm, dict(archives), dict(endpoints or {}))
         if self._realm.simulated and mirror is not None:
             raise ArchiveError("a mirror holds real data and cannot serve the simulated sky; remove the mirror, or set archives.mode to live")
         self.verify = verify
         self._mirror = Mirror(Path(mirror) if mirror is not None else None)
-        self.attempts, self.backoff_s, self.longest_pause_s = attempts, backoff_s, longest_pause_s
         self.cache = Cache(Path(cache))
         self.client = user_agent(contact)
         self._sessions = {loopback: make_session(self.client, loopback=loopback) for loopback in (False, True)}
-        self._slots = {name: threading.BoundedSemaphore(archive.connections) for name, archive in archives.items()}
-        self._absent: dict[str, str] = {}
-        self._failures: dict[str, int] = {}
+        self._asker = Asker(
+            self._realm,
+            self.cache.root,
+            attempts=attempts,
+            backoff_s=backoff_s,
+            longest_pause_s=longest_pause_s,
+            patience_s=patience_s,
+            cooldown_s=cooldown_s,
+            limit_loopback=limit_loopback,
+            offline=mirror is not None,
+        )
+        for session in self._sessions.values():
+            session.hooks["response"] = [self._asker.heed]
+        self._guard = threading.Lock()
+        self._absent: dict[str, NotInArchive] = {}
+        self._streams: weakref.WeakSet[Generator[tuple[int, batch.Outcome], None, None]] = weakref.WeakSet()
 
     @property
     def realm(self) -> str:
@@ -111,7 +139,9 @@ class Transport:
         self.close()
 
     def close(self) -> None:
-        """Close all connections."""
+        """Stop batches that are under way, and close all connections."""
+        for stream in list(self._streams):
+            stream.close()
         for session in self._sessions.values():
             session.close()
 
@@ -127,6 +157,7 @@ class Transport:
         max_bytes: int = DEFAULT_MAX_BYTES,
         progress: bool | None = None,
         refresh: bool = False,
+        judge: Judge | None = None,
     ) -> Fetched:
         """One reply, from the cache or the archive.
 
@@ -151,6 +182,8 @@ class Transport:
             Force (True) or silence (False) the progress bar; None shows it for bodies of 8 MiB or more.
         refresh
             Ask the archive even if the cache has the reply.
+        judge
+            Called with a reply of status 400 or more, for archives whose statuses do not mean what they usually do; see `request.Judge`.
 
         Raises
         ------
@@ -159,7 +192,39 @@ class Transport:
         ArchiveError
             Anything else that prevented it; the message names the archive, the URL and what to do.
         """
-        return self.fetch_request(Request(archive, path, params, method, check, resume, max_bytes, progress, refresh))
+        return self.fetch_request(Request(archive, path, params, method, check, resume, max_bytes, progress, refresh, judge))
+
+    def fetch_each(
+        self, requests: Iterable[Request], *, names: Iterable[str] | None = None, what: str = "cutouts", progress: bool | None = None
+    ) -> Iterator[tuple[int, Fetched | TuningforkError]]:
+        """Replies as they come, as many at once as their archives bear; one failure does not spoil the rest.
+
+        Close the iterator (or let an interrupt do it) to stop: pauses end at once, bodies that are coming are cut, and what has come whole is
+        in the cache.
+
+        Parameters
+        ----------
+        requests
+            Any number, also a generator: they are read `batch.WINDOW` ahead at most, so memory does not grow with them. Equal ones are
+            fetched once.
+        names
+            What each request is for, as many as there are requests; the summary names an example of each reason of failure.
+        what
+            What is fetched, in the plural, for the progress bar and the log.
+        progress
+            False silences the bar (on a terminal) or the log lines (elsewhere), not the summary at the end.
+
+        Yields
+        ------
+        (int, Fetched or TuningforkError)
+            The position of the request, and its reply or the error that it met.
+        """
+        total = next((len(each) for each in (requests, names or ()) if isinstance(each, Sized) and each), None)
+        labels: dict[int, str] = {}
+        with Tally(what, total, progress) as tally, contextlib.closing(self._stream(_labelled(requests, names, labels), progress=False)) as outcomes:
+            for index, outcome in outcomes:
+                tally.add(outcome, labels.pop(index, f"number {index}"))
+                yield index, outcome
 
     def fetch_many(self, asked: Sequence[Request], *, progress: bool | None = False) -> list[Fetched | TuningforkError]:
         """Several replies, as many at once as their archives bear, in the order asked.
@@ -176,41 +241,48 @@ class Transport:
         list
             For each request its `Fetched`, or the error of this library that it met: one failure does not spoil the rest.
         """
-        connections = sum(self._realm.archives[name].connections for name in {r.archive for r in asked} if name in self._realm.archives)
+        with contextlib.closing(self._stream(asked, progress=progress)) as outcomes:
+            found = dict(outcomes)
+        return [found[index] for index in range(len(asked))]
 
-        def one(request: Request) -> Fetched | TuningforkError:
-            try:
-                return self.fetch_request(dataclasses.replace(request, progress=progress))
-            except TuningforkError as error:
-                return error
+    def _stream(self, requests: Iterable[Request], *, progress: bool | None) -> Generator[tuple[int, batch.Outcome], None, None]:
+        hands = batch.Hands(
+            key=lambda request: request.key(self.realm),
+            recall=self._recall,
+            fetch=lambda request, stop: self._fetch(dataclasses.replace(request, progress=progress), stop),
+            # Twice the connections: while one reply is checked, synced and named, another is asked for.
+            workers=lambda name: 2 * self._realm.archive(name).connections,
+        )
+        stream = batch.stream(requests, hands, Stop())
+        self._streams.add(stream)
+        return stream
 
-        with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, connections)) as pool:
-            try:
-                return list(pool.map(one, asked))
-            except BaseException:
-                # An interrupt ends what runs, and does not begin what waits.
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+    def _recall(self, request: Request, key: str) -> Fetched | None:
+        self._realm.archive(request.archive)
+        return self._cached(self.cache.entry(key, request.suffix), request)
 
     def fetch_request(self, request: Request) -> Fetched:
         """One reply, as `fetch`."""
+        return self._fetch(request, Stop())
+
+    def _fetch(self, request: Request, stop: Stop) -> Fetched:
         archive = self._realm.archive(request.archive)
         key = request.key(self.realm)
         entry = self.cache.entry(key, request.suffix)
         if (found := self._cached(entry, request)) is not None:
             return found
-        with locked(entry):
+        with locked(entry, pause=stop.pause):
             if (found := self._cached(entry, request)) is not None:
                 return found
             if (mirrored := self._mirror.find(archive, request)) is not None:
                 return self._adopt(entry, request, mirrored)
             if not request.refresh and key in self._absent:
-                raise NotInArchive(self._absent[key])
-            with self._slots[archive.name], part_of(entry, resume=request.resume) as part:
+                raise copy.copy(self._absent[key])
+            with part_of(entry, resume=request.resume) as part:
                 try:
-                    return self._download(archive, request, entry, part)
+                    return self._download(archive, request, entry, part, stop)
                 except NotInArchive as error:
-                    self._absent[key] = str(error)
+                    self._remember_absent(key, request, error)
                     raise
 
     def head(self, archive: str, path: str) -> dict[str, str]:
@@ -228,10 +300,30 @@ class Transport:
             with exchange(self._session(url), place, "HEAD", url, pairs=[], headers={}) as response:
                 return {name.lower(): value for name, value in response.headers.items()}
 
-        with self._slots[archive]:
-            return self._retrying(place, request, ask, gained=lambda: 0)
+        return self._asker.ask(place, request, ask, gained=lambda: 0)
 
-    def _download(self, archive: Archive, request: Request, entry: Entry, part: Part) -> Fetched:
+    def ask(self, archive: str, path: str, ask: Callable[[requests.Session, Archive, str], T], *, gained: Callable[[], int] = lambda: 0) -> T:
+        """Any other exchange with an archive, with the manners of `fetch` and without its cache.
+
+        Parameters
+        ----------
+        archive, path
+            As in `fetch`.
+        ask
+            Called with a session, the archive's entry and the URL, once for each try, while a connection is held and a slot of the rate is
+            taken. Raises `download.Transient` to be called again.
+        gained
+            Bytes that the last try brought and that stay; see `retry.persist`.
+
+        Raises
+        ------
+        NotInArchive, ArchiveError
+            As `fetch`, or what `ask` raises.
+        """
+        place = self._realm.archive(archive)
+        return self._asker.ask(place, Request(archive, path), lambda url: ask(self._session(url), place, url), gained)
+
+    def _download(self, archive: Archive, request: Request, entry: Entry, part: Part, stop: Stop) -> Fetched:
         most = [part.size]
 
         def gained() -> int:
@@ -239,7 +331,13 @@ class Transport:
             return gain
 
         def ask(url: str) -> Answer:
-            answer = receive(self._session(url), archive, request, url, part)
+            try:
+                return receive(self._session(url), archive, request, url, part, stop)
+            except Transient:
+                stop.check()  # it was cut from here
+                raise
+
+        def judge(answer: Answer) -> Answer:
             try:
                 if request.check is not None:
                     request.check(part.body)
@@ -254,60 +352,52 @@ class Transport:
                 raise
             return answer
 
-        answer = self._retrying(archive, request, ask, gained)
+        def pause(seconds: float) -> None:
+            part.keep_alive()
+            stop.pause(seconds)
+
+        answer = self._asker.ask(archive, request, ask, gained, judge=judge, pause=pause)
         sidecar = make_sidecar(request, part.body, realm=self.realm, client=self.client, url=answer.url, status=answer.status, headers=answer.headers)
         entry.publish(part.body, sidecar)
         log.debug("%s: %d bytes from %s", entry.path.name, sidecar["bytes"], answer.url)
         return Fetched(entry.path, sidecar, from_cache=False)
 
-    def _retrying(self, archive: Archive, request: Request, ask: Callable[[str], T], gained: Callable[[], int]) -> T:
-        """`ask` each host of the archive in turn, each until it answers or it is enough."""
-        attempts = self.attempts if self._failures.get(archive.name, 0) < DOWN_AFTER else 1
-        faults: dict[str, Transient] = {}
-        for base in self._realm.base_urls(archive.name):
-            url = url_of(base, request)
-            try:
-                value = persist(
-                    functools.partial(self._ask_in_turn, archive, url, ask),
-                    what=url,
-                    attempts=attempts,
-                    backoff_s=self.backoff_s,
-                    longest_pause_s=self.longest_pause_s,
-                    gained=gained,
-                )
-            except Transient as fault:
-                faults[url] = fault
-                continue
-            except NotInArchive:
-                self._failures[archive.name] = 0
-                raise
-            self._failures[archive.name] = 0
-            return value
-        self._failures[archive.name] = self._failures.get(archive.name, 0) + 1
-        told = "; nor ".join(f"{url}: {fault}" for url, fault in faults.items())
-        raise ArchiveError(
-            f"archive {archive.name!r} did not give {told}. Run again later (what is already here is kept), or check that this machine reaches that host."
-        ) from next(iter(faults.values()))
-
-    def _ask_in_turn(self, archive: Archive, url: str, ask: Callable[[str], T]) -> T:
-        if not on_loopback(url):
-            RateLimit(self.cache.root / ".rate" / archive.name, archive.requests_per_second).wait()
-        return ask(url)
+    def _remember_absent(self, key: str, request: Request, error: NotInArchive) -> None:
+        if not self._realm.simulated:
+            asked = {"archive": request.archive, "method": request.method, "path": request.path, "params": [list(pair) for pair in request.pairs]}
+            self.cache.note_absent(key, {"realm": self.realm, **asked, "error": type(error).__name__, "message": str(error)})
+        with self._guard:
+            if len(self._absent) >= MAX_ABSENT:
+                self._absent.pop(next(iter(self._absent)))
+            self._absent[key] = copy.copy(error)  # without its traceback, which holds half the program
 
     def _cached(self, entry: Entry, request: Request) -> Fetched | None:
         sidecar = None if request.refresh else entry.read(verify=self.verify)
         return Fetched(entry.path, sidecar, from_cache=True) if sidecar is not None else None
 
     def _adopt(self, entry: Entry, request: Request, mirrored: Path) -> Fetched:
+        origin = origin_of_copy(mirrored)
         try:
             if request.check is not None:
                 request.check(mirrored)
             check_realm(mirrored, self.realm)
         except BadReply as error:
             raise ArchiveError(f"{mirrored} (of the mirror): {error}. Copy it again, or remove it to have it fetched.") from error
-        sidecar = make_sidecar(request, mirrored, realm=self.realm, client=self.client, url=mirrored.resolve().as_uri())
+        place = mirrored.resolve().as_uri()
+        sidecar = origin or make_sidecar(request, mirrored, realm=self.realm, client=self.client, url=place)
+        sidecar = {**sidecar, "mirror": place}
         entry.adopt(mirrored, sidecar)
         return Fetched(entry.path, sidecar, from_cache=False)
 
     def _session(self, url: str) -> requests.Session:
         return self._sessions[on_loopback(url)]
+
+
+def _labelled(requests: Iterable[Request], names: Iterable[str] | None, labels: dict[int, str]) -> Iterator[Request]:
+    """The requests, each one's name noted when it is read."""
+    if names is None:
+        yield from requests
+        return
+    for index, (request, name) in enumerate(zip(requests, names, strict=True)):
+        labels[index] = str(name)
+        yield request

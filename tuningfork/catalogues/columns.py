@@ -51,6 +51,10 @@ COLUMNS: dict[str, Info] = {
     "petrosian_radius_arcsec": ("arcsec", "phys.angSize;src", "Petrosian radius (eta = 0.2), semi-major axis"),
     "petrosian_flag": (None, "meta.code", "'' measured, 'floor' at the measurement's lower limit, 'none' not available"),
     "n_votes": (None, "meta.number", "Number of people who classified the galaxy"),
+    "mag": ("mag", "phot.mag", "Magnitude (AB) by which the catalogue is ordered and cut"),
+    "redshift": (None, "src.redshift", "Redshift"),
+    "label": (None, "meta.code.class;src.class", "Class; '' where the object has none"),
+    "given_split": (None, "meta.code", "Side in the published split: train, validation or test; '' where it is in none"),
 }
 for _name in CLASSES:
     _words = _name.replace("_", " ")

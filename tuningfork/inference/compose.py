@@ -1,5 +1,6 @@
 """The published prediction of every object: out of fold where the main network has seen the object, with the spread over views and networks."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from tuningfork.stamps.store import usable
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["compose", "held_out_of", "prediction_table", "target_columns"]
+__all__ = ["compose", "held_out_of", "learned_rows", "prediction_table", "target_columns"]
 
 SEEN = ("train", "validation")
 """Sides of the split that a network has seen: it was fitted to one and chosen by the other."""
@@ -37,7 +38,12 @@ def held_out_of(object_id: np.ndarray, fold_objects: Mapping[str, np.ndarray]) -
 
 
 def compose(
-    main: Predictions, targets: Sequence[str], split: np.ndarray | Sequence[str], folds: Sequence[Predictions] = (), held_out: np.ndarray | None = None
+    main: Predictions,
+    targets: Sequence[str],
+    split: np.ndarray | Sequence[str],
+    folds: Sequence[Predictions] = (),
+    held_out: np.ndarray | None = None,
+    learned: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Join the predictions of the main network and of its folds, row by row.
 
@@ -56,13 +62,15 @@ def compose(
         Predictions of the fold networks, for the same objects in the same order.
     held_out : ndarray of bool, shape (N, len(folds)), optional
         True where the fold's network has not seen the object; needed with folds (see `held_out_of`).
+    learned : ndarray of bool, shape (N,), optional
+        Objects that the main network learned from; default: those of split train. A network that learns without labels learned from others too.
 
     Returns
     -------
     dict
         ``object_id``, ``status``, ``split``, ``fold`` (the first fold network that the value comes from, -1: the main network),
-        ``in_training`` (split is train, and there was a stamp to train on), and ``<target>``, ``<target>_std``, ``<target>_main``,
-        NaN where there is no usable stamp.
+        ``in_training`` (learned from, and there was a stamp to learn from), and ``<target>``, ``<target>_std``, ``<target>_main``, NaN where
+        there is no usable stamp; then the main network's further columns (latents).
 
     Raises
     ------
@@ -91,11 +99,20 @@ def compose(
         "status": np.asarray(main["status"]),
         "split": split,
         "fold": np.where(out_of_fold, held_out.argmax(axis=1) if len(folds) else -1, -1),
-        "in_training": (split == "train") & usable(main["status"]),
+        "in_training": ((split == "train") if learned is None else np.asarray(learned, dtype=bool)) & usable(main["status"]),
     }
     for number, target in enumerate(targets):
         columns |= {target: value[:, number], f"{target}_std": std[:, number], f"{target}_main": main["mean"][:, number]}
-    return columns
+    return columns | main.get("columns", {})
+
+
+def learned_rows(objects: Mapping[str, np.ndarray], *, unlabelled: bool) -> np.ndarray:
+    """Objects that a network learned from, (N,) bool: those of split train, and (`unlabelled`) those without a label whose side is train."""
+    split = np.asarray(objects["split"]).astype(str)
+    learned = split == "train"
+    if unlabelled and "side" in objects:
+        learned |= (split == "unlabelled") & (np.asarray(objects["side"]).astype(str) == "train")
+    return learned
 
 
 def _average(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
@@ -129,6 +146,9 @@ def prediction_table(
             "split": (None, "meta.code.class", "side of the split in the training of the main network"),
             "fold": (None, "meta.id", "fold network that the prediction comes from; -1: the main network"),
             "in_training": (None, "meta.code", "the main network was trained on this object"),
+            "reconstruction_rmse": (None, "stat.fit.residual", "root mean square difference of the normalised stamp and what the network gives back of it"),
+            "ssim": (None, "stat.fit.goodness", "structural similarity of the normalised stamp and what the network gives back of it"),
+            **{name: (None, "stat.fit.param", f"mean of latent {int(name[2:])} of the stamp") for name in columns if re.fullmatch(r"z_\d+", name)},
         },
     )
     return table
@@ -160,7 +180,7 @@ def target_columns(
     for target in targets:
         unit = (units or {}).get(target)
         text |= {
-            target: (unit, ucd, f"predicted {what} of {target}, mean over eight views; out of fold where the main network has seen the object"),
+            target: (unit, ucd, f"predicted {what} of {target}, mean over the views; out of fold, or of a forest's bag, where its label was learned"),
             f"{target}_std": (unit, f"stat.stdev;{ucd}", f"standard deviation of {target} over views and networks that have not seen the object"),
             f"{target}_main": (unit, ucd, f"predicted {what} of {target} by the main network, also where it has seen the object"),
         }

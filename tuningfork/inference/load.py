@@ -12,8 +12,9 @@ from torch import nn
 from tuningfork.errors import ModelError
 from tuningfork.files import read_json, sha256_of
 from tuningfork.networks import registry
-from tuningfork.networks.weights import load_weights
+from tuningfork.networks.weights import load_weights, read_weights
 from tuningfork.training.device import choose_device
+from tuningfork.training.latents import LabelledLatents, split_tensors
 from tuningfork.training.record import FORMAT
 
 __all__ = ["Model", "load_model"]
@@ -40,6 +41,8 @@ class Model:
     device : torch.device
     info : dict
         The whole ``model.json``.
+    latents : LabelledLatents or None
+        Of an autoencoder: the latents of its labelled training rows, which its classes come from.
     """
 
     name: str
@@ -53,6 +56,12 @@ class Model:
     image_size: int
     device: torch.device
     info: Mapping[str, Any]
+    latents: LabelledLatents | None = None
+
+    @property
+    def unsupervised(self) -> bool:
+        """The network is an autoencoder."""
+        return self.info.get("training", {}).get("recipe", {}).get("loss") == "elbo"
 
 
 def load_model(folder: str | Path, device: str | torch.device | None = None) -> Model:
@@ -80,12 +89,13 @@ def load_model(folder: str | Path, device: str | torch.device | None = None) -> 
     network = registry.build(
         info["network"]["name"],
         in_channels=info["in_channels"],
-        n_outputs=len(info["targets"]),
+        n_outputs=info.get("n_outputs", len(info["targets"])),
         image_size=info["image_size"],
         seed=0,
         **info["network"].get("options", {}),
     )
-    load_weights(network, weights)
+    tensors, kept = split_tensors(read_weights(weights))
+    load_weights(network, tensors if kept else weights)
     if info.get("weights_sha256") not in (None, sha256_of(weights)):
         raise ModelError(f"{weights}: not the weights that {described.name} was written with (damaged or exchanged); train the model again, or put them back")
     network = network.eval().requires_grad_(False).to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -104,4 +114,5 @@ def load_model(folder: str | Path, device: str | torch.device | None = None) -> 
         image_size=info["image_size"],
         device=where,
         info=info,
+        latents=LabelledLatents.of_tensors(kept),
     )

@@ -12,10 +12,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from tuningfork.errors import ModelError
+from tuningfork.inference.autoencoder import LatentRows
 from tuningfork.inference.load import Model
 from tuningfork.stamps.store import usable
 from tuningfork.training.arrays import Stamps, name_some
-from tuningfork.training.augmentation import d4_views
+from tuningfork.training.augmentation import d4_views, number_of_views
 from tuningfork.training.device import autocast, choose_precision, session
 from tuningfork.training.losses import activate
 from tuningfork.training.normalisation import apply_normalisation
@@ -30,13 +31,15 @@ class Predictions(TypedDict):
     """Row i of every array is about ``object_id[i]``; NaN where there was no usable stamp.
 
     `status` is the stamp's, or ``failed`` where the store called it usable and its pixels are not. `mean` and `std` (N, K) are over the
-    views, in the units of the targets; `std` is 0 for a single view.
+    views, in the units of the targets; `std` is 0 for a single view. `columns` are further numbers of every row: of an autoencoder its latent
+    means ``z_00``, ``z_01``, ..., and ``reconstruction_rmse`` and ``ssim`` of the normalised image and what the network gives back of it.
     """
 
     object_id: np.ndarray
     status: np.ndarray
     mean: np.ndarray
     std: np.ndarray
+    columns: dict[str, np.ndarray]
 
 
 def predict(
@@ -49,8 +52,12 @@ def predict(
     threads: int | None = None,
     precision: str = "fp32",
     progress: bool | None = None,
+    galaxy_id: Sequence[str] | np.ndarray | None = None,
 ) -> Predictions:
     """Predict for stamps; a prediction depends on its own stamp only.
+
+    An autoencoder's classes are those of a forest on its latents, grown from the labelled rows that the model was trained on; galaxies among
+    these are judged by the trees that have not seen them (out of bag).
 
     Parameters
     ----------
@@ -69,6 +76,8 @@ def predict(
         Published numbers should come from fp32, whatever the network was trained in.
     progress
         Show a bar on stderr; default: on a terminal.
+    galaxy_id : sequence of str, length N, optional
+        Of an autoencoder: the galaxy of every object, as in the table that it was trained with; default: the ids themselves.
 
     Returns
     -------
@@ -94,6 +103,7 @@ def predict(
         good = np.setdiff1d(good, without, assume_unique=True)
     good = good[np.argsort(rows[good], kind="stable")]  # in the order of the files
     views = _number_of_views(model) if tta else 1
+    latents = LatentRows(model, len(rows), views) if model.unsupervised else None
     step = max(1, batch_size // views)
     chunks = [good[start : start + step] for start in range(0, len(good), step)]
     exact = choose_precision(precision, model.device)
@@ -111,12 +121,20 @@ def predict(
             if len(whole):
                 own_sky = () if sky is None else tuple(torch.from_numpy(column[whole]) for column in sky)
                 images = apply_normalisation(model.normalisation, torch.from_numpy(raw[~fault]).to(model.device), *own_sky)
-                outputs = _outputs(model, images, views, exact).cpu().double().numpy()
-                mean[whole], std[whole] = outputs.mean(axis=0), outputs.std(axis=0)
+                if latents is not None:
+                    latents.add(whole, images, exact)
+                else:
+                    outputs = _outputs(model, images, views, exact).cpu().double().numpy()
+                    mean[whole], std[whole] = outputs.mean(axis=0), outputs.std(axis=0)
             bar.update(len(chunk))
     if model.target_mean is not None and model.target_std is not None:
         mean, std = mean * model.target_std + model.target_mean, std * model.target_std
-    return Predictions(object_id=np.asarray(stamps.object_id[rows]), status=status, mean=mean, std=std)
+    columns: dict[str, np.ndarray] = {}
+    found = np.asarray(stamps.object_id[rows])
+    if latents is not None:
+        mean, std = latents.classes(found if galaxy_id is None else np.asarray(galaxy_id, dtype=str), found, threads)
+        columns = latents.columns()
+    return Predictions(object_id=found, status=status, mean=mean, std=std, columns=columns)
 
 
 def _outputs(model: Model, images: Tensor, views: int, precision: str) -> Tensor:
@@ -129,9 +147,11 @@ def _outputs(model: Model, images: Tensor, views: int, precision: str) -> Tensor
 
 
 def _number_of_views(model: Model) -> int:
-    """Eight, or the first four (the turns) for a network that was trained to tell an image from its mirror image."""
-    augmentation = model.info.get("training", {}).get("recipe", {}).get("augmentation", {})
-    return 8 if augmentation.get("flips", True) else 4
+    """Eight, or four for a network that was trained to tell an image from its mirror image; one where an autoencoder's forest wants no views."""
+    recipe = model.info.get("training", {}).get("recipe", {})
+    if model.unsupervised and not recipe["forest"]["views"]:
+        return 1
+    return number_of_views(recipe.get("augmentation", {}).get("flips", True))
 
 
 def _check_shape(model: Model, stamps: Stamps) -> None:

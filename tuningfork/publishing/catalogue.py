@@ -21,6 +21,7 @@ USABLE = ("ok", "partial")
 SIMULATED_MARK = "SIM-"
 FILTER_ALIASES = {"F850LP": "F850W"}
 _PER_BAND = re.compile(r"mag(_mass)?(_err|_limit)?_(?P<band>f\d{3}[a-z]{1,2})$")
+_FEATURES = ("z_", "reconstruction_", "ssim")
 _INTERNAL = {
     "band",
     "file_version",
@@ -137,6 +138,7 @@ def assemble(
         ):
             spec = columns.spec_of(objects[name], specs[name]) if name in objects.colnames and name not in targets else specs[name]
             columns.add(table, names.get(name, name), values[name], spec)
+    _add_features(table, predictions, from_predictions, usable, targets)
     _add_labels(table, objects, from_objects, targets, task, specs)
     _add_own(table, objects, from_objects, {*order, *names.values()}, names)
     columns.add(table, "origin", values["origin"], specs["origin"])
@@ -192,6 +194,15 @@ def _own_limit(join: Join, n: int) -> np.ma.MaskedArray:
             column = join.number(name)
             limit[here] = column[here]
     return np.ma.MaskedArray(limit.data, mask=np.ma.getmaskarray(limit) | ~np.ma.getmaskarray(join.number("mag")))
+
+
+def _add_features(table: Table, predictions: Table, join: Join, usable: np.ndarray, targets: list[str]) -> None:
+    """What else the network says of an object: the coordinates of its latent space, the error of its reconstruction."""
+    for name in predictions.colnames:
+        if name.startswith(_FEATURES) and name not in targets:
+            values = join.number(name)
+            values = np.ma.MaskedArray(values.data, mask=np.ma.getmaskarray(values) | ~usable)
+            columns.add(table, name, values, columns.spec_of(predictions[name], Spec(None, "stat.value;meta.modelled", name.replace("_", " "), 6)))
 
 
 def _add_labels(table: Table, objects: Table, join: Join, targets: list[str], task: str, specs: Mapping[str, Spec]) -> None:

@@ -36,7 +36,8 @@ def displayed(stamp: ArrayLike, stretch: Stretch = "asinh") -> NDArray[np.float6
     Parameters
     ----------
     stamp : array_like, shape (H, W), (C, H, W) or, for 8-bit pictures, (C, H, W) of 0 to 255
-        Pixels. One plane, or two, or more than three, are shown as the mean of the planes; three as red, green and blue in that order.
+        Pixels. One plane, or two, or more than three, are shown as the mean of the planes. Three are red, green and blue in that order in 8-bit
+        pictures; three planes of numbers are bands from short to long wavelengths, so the last is red.
     stretch : {"asinh", "linear"}
         asinh of the signal above the median in units of three robust sigmas, or straight; both cut at the 99.8th percentile.
         8-bit pictures are shown as they are.
@@ -50,14 +51,14 @@ def displayed(stamp: ArrayLike, stretch: Stretch = "asinh") -> NDArray[np.float6
     eight_bit = array.dtype == np.uint8
     image = array.astype(float)
     if image.ndim == 3:
-        image = np.moveaxis(image, 0, -1) if image.shape[0] == 3 else image.mean(axis=0)
+        image = np.moveaxis(image if eight_bit else image[::-1], 0, -1) if image.shape[0] == 3 else image.mean(axis=0)
     if eight_bit:
         return image / 255
     good = np.isfinite(image)
     if not good.any():
         return np.full(image.shape, np.nan)
     image = np.where(good, image, np.nan)
-    sky = np.nanmedian(image)
+    sky = np.nanmedian(image, axis=(0, 1))
     if stretch == "asinh":
         sigma = 1.4826 * np.nanmedian(np.abs(image - sky)) or np.nanstd(image) or 1.0
         image = np.arcsinh((image - sky) / (3 * sigma))

@@ -52,7 +52,7 @@ def publish(
     weights : mapping of model name to path
         Their SHA-256 go into the provenance.
     methods : tuple of str
-        Keys of `references.METHOD`; those of the Deep-CLASH paper are added where the input is the CLASH catalogue.
+        Further keys of `references.METHOD`; those of the input catalogues are always there.
     created : datetime, optional
         Now, unless given; only the provenance has it.
     """
@@ -64,7 +64,7 @@ def publish(
     names = CLASH_NAMES if is_clash else {}
     collection = spec.get("collection")
     inputs = [*catalogues, *([str(collection)] if collection else [])]
-    keys = references.keys_for(inputs, (*(("clash",) if is_clash else ()), *methods), simulated)
+    keys = references.keys_for(inputs, (*catalogues, *methods), simulated)
     meta = {
         "name": spec["name"],
         "title": spec["title"],
@@ -89,7 +89,7 @@ def publish(
     if "readme" in outputs:
         described = next((Path(outputs[n]).name for n in ("dat", "csv") if n in outputs), f"{spec['name']}.csv")
         notes = [str(meta["credit"]), "The .csv, .parquet, .fits and .vot files hold the same columns in the same order; the _wide file has one row a galaxy."]
-        text = readme_text([(described, long, "One row a galaxy and filter")], title=spec["title"], description=description, bibtex=bibtex, notes=notes)
+        text = readme_text([(described, long, "One row an object and filter")], title=spec["title"], description=description, bibtex=bibtex, notes=notes)
         write_text(outputs["readme"], text)
     if "preview" in outputs:
         write_text(outputs["preview"], preview_page(long, spec["title"]))

@@ -129,6 +129,117 @@ ENTRIES: dict[str, str] = {
         "10.1016/j.ascom.2021.100469",
         "2011.12437",
     ),
+    "Brinchmann2004": _article(
+        "Brinchmann2004",
+        r"{Brinchmann}, J. and others",
+        "The physical properties of star-forming galaxies in the low-redshift Universe",
+        "Monthly Notices of the Royal Astronomical Society",
+        2004,
+        351,
+        "1151",
+        "10.1111/j.1365-2966.2004.07881.x",
+    ),
+    "Tremonti2004": _article(
+        "Tremonti2004",
+        r"{Tremonti}, C. A. and others",
+        "The Origin of the Mass-Metallicity Relation: Insights from 53,000 Star-forming Galaxies in the Sloan Digital Sky Survey",
+        "The Astrophysical Journal",
+        2004,
+        613,
+        "898",
+        "10.1086/423264",
+    ),
+    "Abolfathi2018": _article(
+        "Abolfathi2018",
+        r"{Abolfathi}, B. and others",
+        "The Fourteenth Data Release of the Sloan Digital Sky Survey",
+        "The Astrophysical Journal Supplement Series",
+        2018,
+        235,
+        "42",
+        "10.3847/1538-4365/aa9e8a",
+    ),
+    "TanoglidisDES2021": _article(
+        "TanoglidisDES2021",
+        r"{Tanoglidis}, D. and {Drlica-Wagner}, A. and {Wei}, K. and others",
+        "Shadows in the Dark: Low-surface-brightness Galaxies Discovered in the Dark Energy Survey",
+        "The Astrophysical Journal Supplement Series",
+        2021,
+        252,
+        "18",
+        "10.3847/1538-4365/abca89",
+    ),
+    "Abbott2018": _article(
+        "Abbott2018",
+        r"{Abbott}, T. M. C. and others",
+        "The Dark Energy Survey: Data Release 1",
+        "The Astrophysical Journal Supplement Series",
+        2018,
+        239,
+        "18",
+        "10.3847/1538-4365/aae9f0",
+    ),
+    "Greco2018": _article(
+        "Greco2018",
+        r"{Greco}, J. P. and others",
+        "Illuminating Low Surface Brightness Galaxies with the Hyper Suprime-Cam Survey",
+        "The Astrophysical Journal",
+        2018,
+        857,
+        "104",
+        "10.3847/1538-4357/aab842",
+    ),
+    "Aihara2019": _article(
+        "Aihara2019",
+        r"{Aihara}, H. and others",
+        "Second data release of the Hyper Suprime-Cam Subaru Strategic Program",
+        "Publications of the Astronomical Society of Japan",
+        2019,
+        71,
+        "114",
+        "10.1093/pasj/psz103",
+    ),
+    "Walmsley2022": _article(
+        "Walmsley2022",
+        r"{Walmsley}, M. and others",
+        "Galaxy Zoo DECaLS: Detailed visual morphology measurements from volunteers and deep learning for 314 000 galaxies",
+        "Monthly Notices of the Royal Astronomical Society",
+        2022,
+        509,
+        "3966",
+        "10.1093/mnras/stab2093",
+    ),
+    "Dey2019": _article(
+        "Dey2019",
+        r"{Dey}, A. and others",
+        "Overview of the DESI Legacy Imaging Surveys",
+        "The Astronomical Journal",
+        2019,
+        157,
+        "168",
+        "10.3847/1538-3881/ab089d",
+    ),
+    "Xu2023": _article(
+        "Xu2023",
+        r"{Xu}, Q. and others",
+        "From images to features: unbiased morphology classification via variational auto-encoders and domain adaptation",
+        "Monthly Notices of the Royal Astronomical Society",
+        2023,
+        526,
+        "6391",
+        "10.1093/mnras/stad3181",
+        "2303.08627",
+    ),
+    "LeungBovy2019": _article(
+        "LeungBovy2019",
+        r"{Leung}, H. W. and {Bovy}, J.",
+        "Deep learning of multi-element abundances from high-resolution spectroscopic data",
+        "Monthly Notices of the Royal Astronomical Society",
+        2019,
+        483,
+        "3255",
+        "10.1093/mnras/sty3217",
+    ),
     "Ochsenbein2000": _article(
         "Ochsenbein2000",
         "{Ochsenbein}, F. and {Bauer}, P. and {Marcout}, J.",
@@ -177,8 +288,25 @@ DATA = {
     "guo2013": ("Guo2013", "Grogin2011", "Koekemoer2011", "Ochsenbein2000"),
     "hlf": ("Illingworth2016",),
     "clash": ("Postman2012",),
+    "sdss_galspec": ("Brinchmann2004", "Tremonti2004", "Abolfathi2018"),
+    "mpa_jhu": ("Brinchmann2004", "Tremonti2004", "Abolfathi2018"),
+    "des_lsbg": ("TanoglidisDES2021", "Abbott2018"),
+    "deepshadows": ("TanoglidisDES2021", "Abbott2018"),
+    "greco2018": ("Greco2018", "Aihara2019", "Ochsenbein2000"),
+    "gz_decals": ("Walmsley2022", "Dey2019"),
+    "galaxy10": ("LeungBovy2019", "Walmsley2022", "Dey2019"),
 }
-METHOD = {"clash": ("PerezCarrasco2019",), "metallicity": ("WuBoada2019",), "deepshadows": ("Tanoglidis2021",)}
+METHOD = {
+    "molino2017": ("PerezCarrasco2019",),
+    "sdss_galspec": ("WuBoada2019",),
+    "mpa_jhu": ("WuBoada2019",),
+    "deepshadows": ("Tanoglidis2021",),
+    "greco2018": ("Tanoglidis2021",),
+    "gz_decals": ("Xu2023",),
+}
+"""The paper whose method a catalogue of that input follows."""
+LAYERS = {"ls-": ("Dey2019",), "des-": ("Abbott2018",), "hsc-": ("Aihara2019",), "dr": ("Abolfathi2018",), "sdss": ("Abolfathi2018",)}
+"""Image layers by the beginning of their names."""
 SOFTWARE = ("Astropy2022", "Molder2021")
 SIMULATION = ("Rowe2015",)
 
@@ -190,7 +318,11 @@ def keys_for(inputs: Iterable[str], methods: Iterable[str] = (), simulated: bool
     cites no data, because it contains none, and the simulation's software instead.
     """
     keys = [key for name in methods for key in METHOD.get(name, ())]
-    keys += list(SIMULATION) if simulated else [key for name in inputs for key in DATA.get(name, ())]
+    if simulated:
+        keys += SIMULATION
+    else:
+        for name in inputs:
+            keys += DATA.get(name) or next((found for start, found in LAYERS.items() if name.startswith(start)), ())
     return list(dict.fromkeys([*keys, *SOFTWARE]))
 
 
@@ -208,8 +340,10 @@ def credit(inputs: Mapping[str, object] | Iterable[str], simulated: bool = False
     """The sentence that a table owes to its sources."""
     if simulated:
         return "SIMULATED: made from a simulated sky with tuningfork. These rows are not galaxies and must not be used as data."
-    names = ", ".join(dict.fromkeys(inputs))
-    text = "Re-derived with tuningfork; not the published catalogue."
-    return (
-        f"{text} Input: {names}. This work made use of the VizieR catalogue access tool, CDS, Strasbourg, France (DOI 10.26093/cds/vizier)." if names else text
-    )
+    names = list(dict.fromkeys(inputs))
+    sentences = ["Re-derived with tuningfork; not the published catalogue."]
+    if names:
+        sentences.append(f"Input: {', '.join(names)}.")
+    if any("Ochsenbein2000" in DATA.get(name, ()) for name in names):
+        sentences.append("This work made use of the VizieR catalogue access tool, CDS, Strasbourg, France (DOI 10.26093/cds/vizier).")
+    return " ".join(sentences)

@@ -4,7 +4,7 @@ Each step is a function of its own module; here they are only called in order, w
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from tuningfork.samples import groups, join, labels, select, shards, splits
 log = logging.getLogger(__name__)
 
 EXCLUDED = "exclude_reason"
+LEAK_ARCSEC = 0.5  # a galaxy of two samples is told by position
+SAME_ARCSEC = 0.4  # positions this close are one galaxy, unless the split says otherwise
 _COLUMNS = {
     EXCLUDED: (None, "meta.note", "Why the object gets no stamp, decided before any pixel was read; empty for the others"),
     "split": (None, "meta.code.class", "Side of the split: train, validation, test, guard (too near another side), unlabelled"),
@@ -77,7 +79,9 @@ def select_mosaic_sample(catalogue: Table, spec: Mapping[str, Any], *, matched: 
     return found.objects
 
 
-def finish_sample(selected: Table, spec: Mapping[str, Any], sizes: Table | None = None) -> tuple[Table, dict[str, Any]]:
+def finish_sample(
+    selected: Table, spec: Mapping[str, Any], sizes: Table | None = None, apart: Sequence[Mapping[str, np.ndarray]] = ()
+) -> tuple[Table, dict[str, Any]]:
     """Join the measured sizes, split, and cut into shards.
 
     Parameters
@@ -88,6 +92,8 @@ def finish_sample(selected: Table, spec: Mapping[str, Any], sizes: Table | None 
         The sample's sections: ``kind``, ``split``, ``shards``, ``stamp``, ``targets``, ``task``.
     sizes
         Measured sizes, by `object_id`; only for samples that measure them.
+    apart
+        Columns `ra`, `dec`, `split` of samples that may be learned from first: test objects that they train on or validate with become guard.
 
     Returns
     -------
@@ -105,10 +111,13 @@ def finish_sample(selected: Table, spec: Mapping[str, Any], sizes: Table | None 
     if sizes is not None:
         objects = _sized(objects, sizes, spec["stamp"]["petrosian_radii"])
     _split(objects, spec["split"])
+    for other in apart:
+        _put_aside(objects, other)
     splits.assert_disjoint(objects)
-    if spec["kind"] == "mosaic":
+    if spec["kind"] in ("mosaic", "cutout"):
         shard = shards.shard_keys(objects["ra"], objects["dec"], spec["shards"]["healpix_nside"])
-        cut_columns: tuple[str, ...] = (*shards.CUT_COLUMNS, EXCLUDED)
+        cut_columns: tuple[str, ...] = (*(shards.CUT_COLUMNS if spec["kind"] == "mosaic" else shards.CUTOUT_COLUMNS), EXCLUDED)
+        cut_columns = tuple(name for name in cut_columns if name != "row" or name in objects.colnames)
     else:
         shard = shards.hashed_shard_keys(strings(objects["object_id"]), spec["shards"]["buckets"])
         cut_columns = tuple(name for name in ("object_id", "path", "file_version", EXCLUDED) if name in objects.colnames)
@@ -192,7 +201,7 @@ def _split(objects: Table, rule: Mapping[str, Any]) -> None:
             labelled=labelled,
             ra=objects["ra"] if on_sky else None,
             dec=objects["dec"] if on_sky else None,
-            same_arcsec=0.4 if on_sky else 0.0,
+            same_arcsec=rule.get("same_arcsec", SAME_ARCSEC) if on_sky else 0.0,
             guard_arcsec=stamp if rule["by"] == "healpix" else 0.0,
             nside=rule["healpix_nside"] if rule["by"] == "healpix" else None,
             method="dealt" if rule["by"] == "field" else "hashed",
@@ -201,6 +210,19 @@ def _split(objects: Table, rule: Mapping[str, Any]) -> None:
     fields = strings(objects["field"]) if "field" in objects.colnames else np.array([""])
     objects["fold_group"] = fields if len(set(fields.tolist())) > 1 else strings(objects["group_id"])
     log.info("split: %s", dict(zip(*(part.tolist() for part in np.unique(strings(objects["split"]), return_counts=True)), strict=True)))
+
+
+def _put_aside(objects: Table, other: Mapping[str, np.ndarray]) -> None:
+    """Test objects within `LEAK_ARCSEC` of what another sample trains on or validates with become guard."""
+    seen = np.isin(np.asarray(other["split"]).astype(str), ("train", "validation"))
+    split = strings(objects["split"])
+    test = np.flatnonzero(split == "test")
+    there_ra, there_dec = (groups.filled(other[name])[seen] for name in ("ra", "dec"))
+    ra, dec = (groups.degrees(objects, name)[test] for name in ("ra", "dec"))
+    _, row, _ = join.pairs_within(there_ra, there_dec, ra, dec, LEAK_ARCSEC)
+    split[test[np.unique(row)]] = "guard"
+    objects["split"] = split
+    log.info("%d test objects are put aside: another sample learns from them", len(np.unique(row)))
 
 
 def _report(found: labels.Labelled, from_table: bool) -> None:
@@ -212,7 +234,7 @@ def _report(found: labels.Labelled, from_table: bool) -> None:
     )
 
 
-def refuse_leak(parent: Mapping[str, np.ndarray], child: Mapping[str, np.ndarray], radius_arcsec: float = 0.5) -> None:
+def refuse_leak(parent: Mapping[str, np.ndarray], child: Mapping[str, np.ndarray], radius_arcsec: float = LEAK_ARCSEC) -> None:
     """Raise SampleError if a galaxy that the parent was trained on, or chosen by, is in the child's test set.
 
     Galaxies are told by position; objects without one (pictures of a folder) cannot be compared.

@@ -18,6 +18,8 @@ from tuningfork.samples.labels import refuse_duplicates
 
 CUT_COLUMNS = ("object_id", "field", "band", "ra", "dec", "x_pix", "y_pix", "stamp_arcsec", "petrosian_radius_arcsec")
 
+CUTOUT_COLUMNS = ("object_id", "ra", "dec", "arcsec_per_pixel", "row")
+
 
 def shard_keys(ra: np.ndarray, dec: np.ndarray, nside: int) -> np.ndarray:
     """Shard of each position (degrees): its HEALPix cell in ring order, as a hexadecimal name. Never moves when objects are added."""

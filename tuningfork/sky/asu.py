@@ -86,7 +86,7 @@ def select(root: Path, query: Query) -> tuple[list[Table], list[str], bool]:
         if query.limit is not None and matches > query.limit:
             rows, overflow = rows[: query.limit], True
         result = table[chosen][rows]
-        result.meta = {**table.meta, "matches": matches}
+        result.meta = {"name": name, "title": f"Simulated table {name}", **table.meta, "matches": matches}
         results.append(result)
     return results, warnings, overflow
 

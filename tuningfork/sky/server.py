@@ -1,41 +1,49 @@
-"""The stand-in archives: a real HTTP server on a loopback port that speaks as VizieR, MAST and a raw file host do, over a rendered sky.
+"""The stand-in archives: a real HTTP server on a loopback port that speaks as the archives do, over a rendered sky.
 
-Faults can be asked for by path, so that clients are tested against what archives really do when they fail.
+Here are sockets, faults and the journal; what each archive answers is in `tuningfork.sky.services`.
 """
 
 import contextlib
-import email.utils
-import fnmatch
-import json
 import logging
 import os
-import re
+import socket
+import struct
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from tuningfork.errors import ArchiveError
-from tuningfork.sky import asu
+from tuningfork.sky.faults import WRONG_BY, Fault, FaultPlan, Faults, corrupted
+from tuningfork.sky.services.failures import failure
+from tuningfork.sky.services.messages import Ask, Reply, Service, missing
+from tuningfork.sky.services.registry import open_services
 
 log = logging.getLogger(__name__)
 
-Faults = Callable[[str], str | None] | Mapping[str, str | tuple[str, int]]
-"""Either a function of the request's path and query that names a fault (or None), or shell patterns of path and query with a fault for each;
-``("503", 2)`` fails the first two such requests only."""
 
-FAULTS = ("500", "503", "429", "truncate", "stall", "vizier-error-200", "html")
+class Visit(tuple[str, str, int]):
+    """One line of the journal, (method, path with query, status), which also knows how many bytes of body were sent.
 
-_BLOCK = 1 << 20
+    The status is 0 where the connection was closed without a reply.
+    """
+
+    sent: int = 0
 
 
 @contextlib.contextmanager
 def serve(
-    root: str | os.PathLike[str], *, port: int = 0, faults: Faults | None = None, journal: list[tuple[str, str, int]] | None = None
+    root: str | os.PathLike[str],
+    *,
+    port: int = 0,
+    faults: Faults | None = None,
+    journal: list[tuple[str, str, int]] | None = None,
+    latency_s: float = 0.0,
+    limits: Mapping[str, int] | None = None,
 ) -> Iterator[dict[str, str]]:
-    """Serve a sky that `tuningfork.sky.build.render_sky` wrote, as long as the ``with`` block lasts.
+    """Serve a rendered sky, the HST one or the wide one, as long as the ``with`` block lasts.
 
     Parameters
     ----------
@@ -44,67 +52,120 @@ def serve(
     port : int
         TCP port on 127.0.0.1; 0 takes a free one.
     faults : callable or mapping, optional
-        See `Faults`. ``500``, ``503`` and ``429`` (the last two with ``Retry-After: 1``) are statuses; ``truncate`` closes the connection half-way through
-        the promised body, ``stall`` stops sending and keeps the connection open, ``vizier-error-200`` and ``html`` are wrong bodies with status 200.
+        See `tuningfork.sky.faults.Faults` and `FAULTS`.
     journal : list, optional
-        Gets (method, path with query, status) of every request.
+        Gets (method, path with query, status) of every request; each entry is a `Visit`.
+    latency_s : float
+        Seconds that every request takes before its reply, for benchmarks.
+    limits : mapping, optional
+        Requests a minute that ``skyserver`` (SQL queries) and ``zenodo`` accept; by default they refuse none.
 
     Yields
     ------
     dict
-        Base URLs by archive: ``vizier``, ``mast``, ``github``.
+        Base URLs of the archives that this sky has, by name.
 
     Raises
     ------
     ArchiveError
-        If `root` holds no complete sky.
+        If `root` holds no complete sky, or the port is taken.
     """
-    root = Path(root)
-    if not (root / "sky.json").is_file():
-        raise ArchiveError(f"{root}: no sky.json, so no complete simulated sky; run the rule render_sky (or render_sky() itself) again")
-    server = _Server(("127.0.0.1", port), root, faults, journal)
+    with serve_services(open_services(root, limits), port=port, faults=faults, journal=journal, latency_s=latency_s) as endpoints:
+        yield endpoints
+
+
+@contextlib.contextmanager
+def serve_services(
+    services: Mapping[str, Service],
+    *,
+    port: int = 0,
+    faults: Faults | None = None,
+    journal: list[tuple[str, str, int]] | None = None,
+    latency_s: float = 0.0,
+) -> Iterator[dict[str, str]]:
+    """As `serve`, for services that stand already; the first part of a request's path is the name of its service."""
+    try:
+        server = _Server(("127.0.0.1", port), services, FaultPlan(faults), journal, latency_s)
+    except OSError as error:
+        raise ArchiveError(f"port {port} of this machine cannot be opened ({error.strerror}); choose another, or 0 for any free one") from error
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="simulated-archive", daemon=True)
     thread.start()
-    base = f"http://127.0.0.1:{server.server_address[1]}"
-    log.debug("simulated archives at %s", base)
+    log.debug("simulated archives at %s", server.base)
     try:
-        yield {name: f"{base}/{name}" for name in ("vizier", "mast", "github")}
+        yield server.endpoints()
     finally:
         server.stopping.set()
         server.shutdown()
         server.server_close()
         thread.join()
+        server.end_connections()
+
+
+def serve_forever(root: str | os.PathLike[str], port: int = 0, *, until: threading.Event | None = None, **options: Any) -> None:
+    """Serve a sky until interrupted (Ctrl-C), for a person: endpoints and an example of each are logged.
+
+    Parameters
+    ----------
+    root : path
+        The sky's directory.
+    port : int
+        TCP port on 127.0.0.1; 0 takes a free one.
+    until : threading.Event, optional
+        Ends the serving when it is set.
+    **options
+        As `serve`.
+
+    Raises
+    ------
+    ArchiveError
+        If `root` holds no complete sky, or the port is taken.
+    """
+    services = open_services(root, options.pop("limits", None))
+    with serve_services(services, port=port, **options) as endpoints:
+        for name, url in endpoints.items():
+            log.info("%s: %s  for example  %s%s", name, url, url, services[name].example())
+        with contextlib.suppress(KeyboardInterrupt):
+            (until or threading.Event()).wait()
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
-    request_queue_size = 64
+    request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], root: Path, faults: Faults | None, journal: list[tuple[str, str, int]] | None) -> None:
+    def __init__(
+        self, address: tuple[str, int], services: Mapping[str, Service], plan: FaultPlan, journal: list[tuple[str, str, int]] | None, latency_s: float
+    ) -> None:
         super().__init__(address, _Handler)
-        self.root, self.faults, self.journal = root, faults, journal
+        self.services, self.plan, self.journal, self.latency_s = services, plan, journal, latency_s
+        self.base = f"http://127.0.0.1:{self.server_address[1]}"
         self.stopping = threading.Event()
-        self.digests: dict[str, str] = json.loads((root / "sky.json").read_text(encoding="utf-8"))["files"]
-        self._times: dict[str, int] = {}
+        self._open: dict[socket.socket, threading.Thread] = {}
         self._lock = threading.Lock()
 
-    def fault(self, path: str) -> str | None:
-        """The fault asked for this request, if any."""
-        if self.faults is None:
-            return None
-        if callable(self.faults):
-            return self.faults(path)
-        for pattern, fault in self.faults.items():
-            if not fnmatch.fnmatchcase(path, pattern):
-                continue
-            if isinstance(fault, str):
-                return fault
+    def endpoints(self) -> dict[str, str]:
+        """Base URLs by archive."""
+        return {name: f"{self.base}/{name}" for name in self.services}
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._open[request] = threading.current_thread()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
             with self._lock:
-                self._times[pattern] = self._times.get(pattern, 0) + 1
-                if self._times[pattern] <= fault[1]:
-                    return fault[0]
-        return None
+                self._open.pop(request, None)
+
+    def end_connections(self, patience_s: float = 10.0) -> None:
+        """Wake the threads that wait on idle connections and wait for all of them: one that outlives the interpreter within native code would abort it."""
+        with self._lock:
+            left = dict(self._open)
+        for request in left:
+            with contextlib.suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)
+        until = time.monotonic() + patience_s
+        for thread in left.values():
+            thread.join(max(until - time.monotonic(), 0))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         log.debug("connection from %s ended early", client_address)
@@ -132,118 +193,98 @@ class _Handler(BaseHTTPRequestHandler):
         log.debug(format, *args)
 
     def log_request(self, code: Any = "-", size: Any = "-") -> None:
+        self._write_journal(int(code))
+
+    def _write_journal(self, status: int) -> None:
+        self.visit = Visit((self.command, self.path, status))
         if self.server.journal is not None:
-            self.server.journal.append((self.command, self.path, int(code)))
+            self.server.journal.append(self.visit)
 
     def _answer(self, body: str) -> None:
-        self.fault = self.server.fault(self.path)
-        if self.fault in ("500", "503", "429"):
-            extra = {} if self.fault == "500" else {"Retry-After": "1"}
-            self._send(int(self.fault), b"<html><body>No server is available to handle this request.</body></html>", "text/html", extra)
-        elif self.fault == "html":
-            self._send(200, b"<!DOCTYPE html><html><body>Scheduled maintenance.</body></html>\n", "text/html")
-        elif self.fault == "vizier-error-200":
-            self._send(200, asu.error_votable(), "text/xml")
+        fault = self.server.plan.fault(self.path)
+        if self.server.latency_s:
+            self.server.stopping.wait(self.server.latency_s)
+        name = fault.name if fault else ""
+        if name in ("reset", "away"):
+            self._write_journal(0)
+            self._hang_up(reset=name == "reset")
+            return
+        if fault and name == "slow":
+            self.server.stopping.wait(fault.duration)
+        reply = failure(fault) if fault else None
+        if reply is None:
+            try:
+                reply = self._ask(body)
+            except Exception:
+                log.exception("the stand-in failed on %s %s", self.command, self.path)
+                reply = Reply(500, b"<html><body>The stand-in archive failed; see its log.</body></html>")
+        self._send(reply, fault)
+
+    def _ask(self, body: str) -> Reply:
+        raw, _, query = self.path.partition("?")
+        archive, _, path = raw.lstrip("/").partition("/")
+        service = self.server.services.get(archive)
+        if service is None:
+            return missing()
+        base = f"http://{self.headers.get('Host') or self.server.base.removeprefix('http://')}/{archive}"
+        return service.answer(Ask(self.command, "/" + unquote(path), query, dict(self.headers.items()), body, base))
+
+    def _send(self, reply: Reply, fault: Fault | None) -> None:
+        name = fault.name if fault else ""
+        size, chunked = reply.size, False
+        blocks: Iterable[bytes]
+        headers = {"Content-Type": reply.kind}
+        if size is None and (self.request_version == "HTTP/1.0" or name.startswith("wrong-length")):
+            whole = b"".join(reply.blocks())
+            blocks, size = (whole,), len(whole)
         else:
-            parts = urlsplit(self.path)
-            path = unquote(parts.path)
-            if match := re.fullmatch(r"/vizier/viz-bin/(votable|asu-tsv)", path):
-                self._vizier(match[1], body or parts.query)
-            elif self.command == "POST":
-                self._send(405, b"Method not allowed\n", "text/plain")
-            elif path.startswith(("/mast/", "/github/")):
-                self._file(path)
-            else:
-                self._missing()
-
-    def _vizier(self, form: str, text: str) -> None:
-        query = asu.parse(text)
-        reply = asu.select(self.server.root / "vizier", query)
-        request = f"{form}?{'&'.join(text.split())}"
-        if form == "votable":
-            self._send(200, asu.votable(*reply, request), "text/xml")
+            blocks, chunked = reply.blocks(), size is None
+        if reply.status == 304:
+            headers = {}
+        elif chunked:
+            headers["Transfer-Encoding"] = "chunked"
         else:
-            self._send(200, asu.tsv(*reply, request), "text/tab-separated-values")
+            assert size is not None
+            wrong = min(WRONG_BY, size // 2) if name == "wrong-length-less" else -WRONG_BY if name == "wrong-length" else 0
+            headers["Content-Length"] = str(size - wrong)
+        self.send_response(reply.status, reply.reason)
+        for key, value in {**headers, **reply.headers, "X-Simulated": "true"}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command != "HEAD" and reply.status != 304:
+            self._pour(blocks, size, chunked, fault)
 
-    def _file(self, path: str) -> None:
-        """A static file with validators and byte ranges."""
-        relative = path.strip("/").replace("mast/pub/hlsp/", "mast/missions/hlsp/")
-        digest = self.server.digests.get(relative)
-        file = self.server.root / relative
-        if digest is None or not file.is_file():
-            self._missing()
-            return
-        status = file.stat()
-        size, etag = status.st_size, f'"{digest[:32]}"'
-        kind = {".fits": "image/fits", ".csv": "text/csv"}.get(file.suffix, "text/plain")
-        headers = {"Last-Modified": email.utils.formatdate(int(status.st_mtime), usegmt=True), "ETag": etag, "Accept-Ranges": "bytes"}
-        if self._unchanged(etag, int(status.st_mtime)):
-            self._head(304, headers)
-            return
-        span = self._range(size, etag, headers["Last-Modified"])
-        if span is None:
-            self._send(416, b"", "text/plain", {"Content-Range": f"bytes */{size}"})
-            return
-        start, stop, partial = span
-        if partial:
-            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-        self._head(206 if partial else 200, {"Content-Type": kind, "Content-Length": str(stop - start), **headers})
-        if self.command != "HEAD":
-            with open(file, "rb") as stream:
-                stream.seek(start)
-                self._pour(stream, stop - start)
+    def _pour(self, blocks: Any, size: int | None, chunked: bool, fault: Fault | None) -> None:
+        """The body, with the faults that a body can have."""
+        name = fault.name if fault else ""
+        # Without a known length (a body made while it is sent) the first block counts as the body whose half is sent.
+        end = None if name not in ("truncate", "stall") else size // 2 if size is not None else -1
+        for block in blocks:
+            if name == "corrupt":
+                block = corrupted(block, self.visit.sent, size)
+            if end is not None:
+                block = block[: len(block) // 2 if end < 0 else end - self.visit.sent]
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(block), block) if chunked and block else block)
+            self.visit.sent += len(block)
+            if end is not None and (end < 0 or self.visit.sent >= end):
+                self._break(fault)
+                return
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
+        if name.startswith("wrong-length"):
+            self.close_connection = True
 
-    def _unchanged(self, etag: str, modified: int) -> bool:
-        if known := self.headers.get("If-None-Match"):
-            return etag in known or known.strip() == "*"
-        if since := self.headers.get("If-Modified-Since"):
-            with contextlib.suppress(TypeError, ValueError):
-                return modified <= email.utils.parsedate_to_datetime(since).timestamp()
-        return False
-
-    def _range(self, size: int, etag: str, modified: str) -> tuple[int, int, bool] | None:
-        """First byte, end and whether it is a part; None if the range lies beyond the file."""
-        match = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", "").strip())
-        condition = self.headers.get("If-Range")
-        if not match or match.groups() == ("", "") or (condition and condition not in (etag, modified)):
-            return 0, size, False
-        if match[1] == "":
-            start, stop = max(size - int(match[2]), 0), size
-        else:
-            start, stop = int(match[1]), min(int(match[2]) + 1, size) if match[2] else size
-        return (start, stop, True) if start < stop else None
-
-    def _pour(self, stream: Any, length: int) -> None:
-        if self.fault in ("truncate", "stall"):
-            self.wfile.write(stream.read(length // 2))
-            self._break()
-            return
-        while length > 0 and (block := stream.read(min(_BLOCK, length))):
-            self.wfile.write(block)
-            length -= len(block)
-
-    def _break(self) -> None:
+    def _break(self, fault: Fault | None) -> None:
         """End a truncated body, or hold a stalled one until the client leaves or the server stops."""
         self.wfile.flush()
         self.close_connection = True
-        if self.fault == "stall":
-            self.server.stopping.wait(60)
+        if fault and fault.name == "stall":
+            self.server.stopping.wait(fault.duration)
 
-    def _missing(self) -> None:
-        self._send(404, b"<html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n", "text/html")
-
-    def _head(self, status: int, headers: Mapping[str, str]) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-
-    def _send(self, status: int, body: bytes, kind: str, extra: Mapping[str, str] | None = None) -> None:
-        self._head(status, {"Content-Type": f"{kind}; charset=UTF-8", "Content-Length": str(len(body)), **(extra or {})})
-        if self.command == "HEAD":
-            return
-        if self.fault in ("truncate", "stall"):
-            self.wfile.write(body[: len(body) // 2])
-            self._break()
-        else:
-            self.wfile.write(body)
+    def _hang_up(self, *, reset: bool) -> None:
+        """Close the connection without a reply: in peace, or by a reset (an immediate close with data pending, which is what SO_LINGER 0 asks for)."""
+        self.close_connection = True
+        if reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.rfile.close()
+            self.connection.close()

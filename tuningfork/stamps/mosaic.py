@@ -1,6 +1,7 @@
 """A FITS mosaic, memory-mapped: pixels, weight, celestial WCS without distortion, and the factor to microjansky.
 
-Files are judged by their header before anything is mapped; how stamps are made of the pixels is not decided here.
+Files are judged by their header before anything is mapped; how stamps are made of the pixels is not decided here. Of a partial copy of a
+remote mosaic (`tuningfork.archives.sparse`) only what was fetched can be read: its holes never pass for pixels.
 """
 
 import math
@@ -15,7 +16,9 @@ from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 
-from tuningfork.errors import StampError
+from tuningfork.archives.range_plan import pixel_bytes
+from tuningfork.archives.sparse import present_in
+from tuningfork.errors import ArchiveError, StampError
 
 __all__ = ["Mosaic", "Pixels", "microjansky_factor", "read_windows"]
 
@@ -148,17 +151,43 @@ class Pixels:
         promised, size = offset + math.prod(axes) * np.dtype(kind).itemsize, path.stat().st_size
         if size < promised:
             raise StampError(f"{path}: truncated, the header promises {promised} bytes and the file has {size}; delete it and download it again")
+        try:
+            self._present = present_in(path)
+        except ArchiveError as error:
+            raise StampError(str(error)) from error
         array = np.asarray(np.memmap(path, dtype=kind, mode="r", offset=offset, shape=tuple(axes)))
         cube = array.reshape(-1, *axes[-2:])
         if len(cube) > 1 and plane is None:
             raise StampError(f"{path}: a cube of {len(cube)} planes; say which plane (band) to cut from")
-        self.array = cube[plane or 0]
-        self.shape: tuple[int, int] = self.array.shape
+        self._array = cube[plane or 0]
+        self.shape: tuple[int, int] = self._array.shape
+        self._offset = offset + (plane or 0) * self._array.nbytes
         self._scale, self._zero, self._blank = float(self.header.get("BSCALE", 1)), float(self.header.get("BZERO", 0)), self.header.get("BLANK")
 
+    @property
+    def array(self) -> np.ndarray:
+        """All pixels, as the file has them.
+
+        Raises
+        ------
+        StampError
+            Some of them were not fetched.
+        """
+        if self._present is not None and not self._has(np.zeros(1, int), np.zeros(1, int), max(self.shape)):
+            raise StampError(f"{self.path}: only parts of this mosaic were fetched, and all of it is needed; fetch it whole (images.read: whole)")
+        return self._array
+
     def windows(self, row: np.ndarray, column: np.ndarray, out: np.ndarray) -> np.ndarray:
-        """Fill `out` (B, n, n) float32 with the squares whose first pixel is (row, column), 0-based; NaN off the image."""
-        read_windows(self.array, row, column, out)
+        """Fill `out` (B, n, n) float32 with the squares whose first pixel is (row, column), 0-based; NaN off the image.
+
+        Raises
+        ------
+        StampError
+            The file is a partial copy, and some of these pixels were not fetched.
+        """
+        if self._present is not None and not self._has(row, column, out.shape[1]):
+            raise StampError(f"{self.path}: a partial copy in which some of these {len(row)} windows were not fetched; fetch them before they are cut")
+        read_windows(self._array, row, column, out)
         if self.header["BITPIX"] > 0:
             if self._blank is not None:
                 out[out == np.float32(self._blank)] = np.nan
@@ -166,6 +195,11 @@ class Pixels:
                 out *= np.float32(self._scale)
                 out += np.float32(self._zero)
         return out
+
+    def _has(self, row: np.ndarray, column: np.ndarray, n: int) -> bool:
+        assert self._present is not None
+        wanted = pixel_bytes(self._offset, self._array.itemsize, self.shape, row, column, np.full(len(row), n))
+        return bool(self._present.covers(wanted.start, wanted.stop).all())
 
 
 def read_windows(array: np.ndarray, row: np.ndarray, column: np.ndarray, out: np.ndarray) -> np.ndarray:

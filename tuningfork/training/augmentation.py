@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from tuningfork.training.recipe import Augmentation
 
-__all__ = ["augment", "d4_views", "random_affine"]
+__all__ = ["augment", "d4_views", "number_of_views", "random_affine"]
 
 _PADDING = {"nearest": "border", "reflect": "reflection", "zero": "zeros"}
 
@@ -66,6 +66,11 @@ def d4_views(images: Tensor) -> Tensor:
     """The eight views of the symmetry group of the square: (n, C, H, H) to (8, n, C, H, H), the image itself first, its turns before their mirror images."""
     turned = [torch.rot90(images, k, (2, 3)) for k in range(4)]
     return torch.stack(turned + [view.flip(3) for view in turned])
+
+
+def number_of_views(flips: bool) -> int:
+    """How many of `d4_views` show the same object: eight, or the first four (the turns) where a mirror image is another one."""
+    return 8 if flips else 4
 
 
 def _grid(theta: Tensor, height: int, width: int) -> Tensor:

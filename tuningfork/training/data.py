@@ -13,24 +13,26 @@ from tuningfork.errors import ModelError
 from tuningfork.stamps.store import usable
 from tuningfork.training.arrays import Stamps, name_some
 from tuningfork.training.labels import read_targets
-from tuningfork.training.normalisation import fit_normalisation
+from tuningfork.training.normalisation import fit_normalisation, reuse
 from tuningfork.training.pixels import DeviceStamps, check_pixels, sky_columns
 
-__all__ = ["TrainingData", "make_training_data"]
+__all__ = ["TrainingData", "galaxies", "make_training_data", "usable_rows"]
 
 log = logging.getLogger(__name__)
 FIT_STAMPS = 2048
+SIDES = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class TrainingData:
     """One model's training and validation rows.
 
-    `targets` (N, K) float32 are what the loss compares (standardised for a regression, one-hot for classes); `object_id` names row i of
-    both; positions of `images` are rows of `targets`.
+    `targets` (N, K) float32 are what the loss compares (standardised for a regression, one-hot for classes, zeros without a label); `object_id`
+    and `galaxy_id` name row i of both; positions of `images` are rows of `targets`.
     """
 
     object_id: np.ndarray
+    galaxy_id: np.ndarray
     targets: Tensor
     train: np.ndarray
     validation: np.ndarray
@@ -38,6 +40,11 @@ class TrainingData:
     normalisation: dict[str, Any]
     target_mean: list[float] | None
     target_std: list[float] | None
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """Rows with a class, (N,) bool; of use for task classes."""
+        return self.targets.sum(dim=1).cpu().numpy() > 0
 
 
 def make_training_data(
@@ -51,6 +58,8 @@ def make_training_data(
     budget_bytes: int,
     label_shuffle: np.random.Generator | None = None,
     label_column: str = "label",
+    unlabelled: bool = False,
+    parent_normalisation: Mapping[str, Any] | None = None,
 ) -> TrainingData:
     """Join stamps and labels, fit the normalisation on the training rows, bring both to the device.
 
@@ -62,6 +71,10 @@ def make_training_data(
         Columns ``object_id``, ``split``, and the targets (for task ``classes``: `label_column` with class names).
     label_shuffle
         Given, the labels are permuted within the training and within the validation rows: a control that can learn nothing but the mean.
+    unlabelled
+        Rows without a label train and validate too, as their ``side`` says (a network that learns without labels).
+    parent_normalisation
+        Fitted normalisation of the model that this one starts from; it holds where `normalisation` inherits (see `reuse`).
 
     Raises
     ------
@@ -70,26 +83,18 @@ def make_training_data(
     StampError
         A labelled object has no row in the stamps at all.
     """
-    for column in ("object_id", "split"):
-        if column not in objects:
-            raise ModelError(f"the table of objects has no column {column!r}; it has {', '.join(objects)}")
-    split = np.asarray(objects["split"], dtype=str)
-    chosen = np.flatnonzero(np.isin(split, ("train", "validation")))
+    split, chosen = usable_rows(stamps, objects, unlabelled=unlabelled)
     ids = np.asarray(objects["object_id"], dtype=str)[chosen]
-    names, counts = np.unique(ids, return_counts=True)
-    if (counts > 1).any():
-        raise ModelError(f"object ids stand more than once among the labelled rows: {name_some(names[counts > 1])}")
     rows = stamps.index_of(ids)
-    good = usable(stamps.status[rows])
-    if not good.all():
-        log.warning("%d of %d labelled objects have no usable stamp and are left out: %s", int((~good).sum()), len(good), name_some(ids[~good]))
-    chosen, ids, rows = chosen[good], ids[good], rows[good]
     side = split[chosen]
     train, validation = np.flatnonzero(side == "train"), np.flatnonzero(side == "validation")
     for what, positions in (("training", train), ("validation", validation)):
         if len(positions) == 0:
             raise ModelError(f"no {what} object with a usable stamp: look at the split of the sample and at its ledger")
-    values = read_targets({name: np.asarray(column)[chosen] for name, column in objects.items()}, ids, targets, task, label_column)
+    own = {name: np.asarray(column)[chosen] for name, column in objects.items()}
+    has_label = np.isin(np.asarray(own["split"], dtype=str), SIDES)
+    values = np.zeros((len(ids), len(targets)))
+    values[has_label] = read_targets({name: column[has_label] for name, column in own.items()}, ids[has_label], targets, task, label_column)
     mean = std = None
     if task == "regression":
         mean, std = values[train].mean(axis=0), values[train].std(axis=0)
@@ -98,10 +103,15 @@ def make_training_data(
         values = (values - mean) / std
     if label_shuffle is not None:
         for positions in (train, validation):
+            positions = positions[has_label[positions]]
             values[positions] = values[label_shuffle.permutation(positions)]
-    fitted = _fit(stamps, rows[train], ids[train], normalisation)
+    inherited = reuse(normalisation, parent_normalisation, stamps.shape[0])
+    if inherited is not None:
+        log.info("the parent's normalisation holds here too: %s", inherited["name"])
+    fitted = inherited or _fit(stamps, rows[train], ids[train], normalisation)
     return TrainingData(
         object_id=ids,
+        galaxy_id=galaxies(objects)[chosen],
         targets=torch.from_numpy(values.astype(np.float32)).to(device),
         train=train,
         validation=validation,
@@ -110,6 +120,49 @@ def make_training_data(
         target_mean=None if mean is None else mean.tolist(),
         target_std=None if std is None else std.tolist(),
     )
+
+
+def usable_rows(stamps: Stamps, objects: Mapping[str, np.ndarray], *, unlabelled: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Side of every object, and the rows that train or validate with a usable stamp.
+
+    Parameters
+    ----------
+    unlabelled
+        Objects without a label take the side of their group (column ``side``) instead of none.
+
+    Returns
+    -------
+    side : ndarray of str, shape (N,)
+    chosen : ndarray of int
+        Row numbers, of objects on the sides train and validation.
+
+    Raises
+    ------
+    ModelError
+        A missing column, or ids that stand more than once.
+    StampError
+        An object that has no row in the stamps.
+    """
+    for column in ("object_id", "split"):
+        if column not in objects:
+            raise ModelError(f"the table of objects has no column {column!r}; it has {', '.join(objects)}")
+    side = np.asarray(objects["split"], dtype=str)
+    if unlabelled and "side" in objects:
+        side = np.where(side == "unlabelled", np.asarray(objects["side"], dtype=str), side)
+    chosen = np.flatnonzero(np.isin(side, ("train", "validation")))
+    ids = np.asarray(objects["object_id"], dtype=str)[chosen]
+    names, counts = np.unique(ids, return_counts=True)
+    if (counts > 1).any():
+        raise ModelError(f"object ids stand more than once among the labelled rows: {name_some(names[counts > 1])}")
+    good = usable(stamps.status[stamps.index_of(ids)])
+    if not good.all():
+        log.warning("%d of %d objects to learn from have no usable stamp and are left out: %s", int((~good).sum()), len(good), name_some(ids[~good]))
+    return side, chosen[good]
+
+
+def galaxies(objects: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Name of the galaxy of every object: ``galaxy_id``, or the object's own id where the table has none."""
+    return np.asarray(objects["galaxy_id" if "galaxy_id" in objects else "object_id"], dtype=str)
 
 
 def _fit(stamps: Stamps, rows: np.ndarray, ids: np.ndarray, normalisation: Mapping[str, Any]) -> dict[str, Any]:

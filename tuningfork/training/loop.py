@@ -1,5 +1,6 @@
 """One call that trains a model: stamps and labels in, ``weights.safetensors``, ``history.csv`` and ``model.json`` out."""
 
+import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +15,17 @@ from tuningfork.errors import ModelError
 from tuningfork.files import digest_of, read_json, sha256_of
 from tuningfork.networks import registry
 from tuningfork.networks.weights import load_weights, read_weights
+from tuningfork.training.adapt import SecondSample, make_second_sample
 from tuningfork.training.arrays import Stamps
+from tuningfork.training.augmentation import number_of_views
 from tuningfork.training.data import TrainingData, make_training_data
 from tuningfork.training.device import choose_device, choose_precision, describe_machine, session
 from tuningfork.training.fit import Fit
+from tuningfork.training.latents import label_latents, split_tensors
 from tuningfork.training.optimisers import freeze
 from tuningfork.training.pixels import memory_budget
 from tuningfork.training.recipe import Recipe, make_recipe
-from tuningfork.training.record import write_model
+from tuningfork.training.record import HISTORY, write_model
 from tuningfork.training.resume import ResumeFolder
 
 __all__ = ["TrainingResult", "train"]
@@ -63,8 +67,14 @@ def train(
     simulated: bool = False,
     label_column: str = "label",
     memory_mb: int | None = None,
+    adapt_stamps: Stamps | None = None,
+    adapt_objects: Mapping[str, np.ndarray] | None = None,
+    adapt_to: Mapping[str, Any] | None = None,
 ) -> TrainingResult:
     """Train a network on the ``train`` rows, choose the best epoch on the ``validation`` rows, write the model.
+
+    With loss ``elbo`` rows without a label train and validate as well, as their ``side`` says, and the latent means of the labelled training
+    rows are kept in the file of the weights, for the forest that gives the classes.
 
     Parameters
     ----------
@@ -92,6 +102,10 @@ def train(
         Recorded in ``model.json``: fingerprint of the code, the model's name (default: that of the folder), {sample: digest}, origin.
     memory_mb
         Memory of the job: half of it may hold stamps.
+    adapt_stamps, adapt_objects, adapt_to
+        Domain adaptation: stamps and table of a second sample, whose labels are not used, and the section of the configuration
+        (``sample``, ``method``, ``weight``, ``paired``). The loss is then that of the first sample (of an autoencoder: the mean of both
+        samples') plus `weight` times the discrepancy of both samples' features in a batch.
 
     Returns
     -------
@@ -107,6 +121,11 @@ def train(
     where = choose_device(device)
     seeds = [int(value) for value in np.random.SeedSequence(seed).generate_state(4, np.uint64) >> 1]
     parent = _parent(parent_weights)
+    if adapt_to and (adapt_stamps is None or adapt_objects is None):
+        raise ModelError("adapt_to: the stamps and the objects of the second sample are missing")
+    if recipe.alignment.frozen_source and adapt_to and not (recipe.unsupervised and parent):
+        raise ModelError("recipe.alignment.frozen_source: a frozen copy of the start encodes the first sample: it needs loss elbo and a model in 'from'")
+    budget = memory_budget(where, memory_mb) // (2 if adapt_to else 1)
     with session(where, threads, seeds[DROPOUT]):
         training_data = make_training_data(
             stamps,
@@ -115,15 +134,24 @@ def train(
             task,
             recipe.normalisation,
             device=where,
-            budget_bytes=memory_budget(where, memory_mb),
+            budget_bytes=budget,
             label_shuffle=np.random.default_rng(seeds[LABELS]) if recipe.label_shuffle else None,
             label_column=label_column,
+            unlabelled=recipe.unsupervised,
+            parent_normalisation=parent and parent.get("normalisation"),
         )
+        if recipe.unsupervised:
+            _check_labels(training_data, targets)
+        second = None
+        if adapt_to and adapt_stamps is not None and adapt_objects is not None:
+            second = make_second_sample(training_data, objects, adapt_stamps, adapt_objects, adapt_to, device=where, budget_bytes=budget)
         channels, side = stamps.shape[0], stamps.shape[-1]
         options = dict(network.get("options") or {})
-        module = registry.build(network["name"], in_channels=channels, n_outputs=len(targets), image_size=side, seed=seeds[WEIGHTS], **options)
+        n_outputs = 0 if recipe.unsupervised else len(targets)
+        module = _build(recipe, network["name"], in_channels=channels, n_outputs=n_outputs, image_size=side, seed=seeds[WEIGHTS], **options)
         fresh = _load_parent(module, Path(parent_weights), parent, network, targets) if parent_weights is not None and parent is not None else []
         module = module.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        source = copy.deepcopy(module).requires_grad_(False).eval() if second is not None and recipe.alignment.frozen_source else None
         freeze(module, recipe.freeze)
         precision = choose_precision(recipe.precision, where)
         fingerprint = digest_of(
@@ -133,19 +161,30 @@ def train(
                 "network": {"name": network["name"], "options": options},
                 "targets": list(targets),
                 "data": _data_digest(training_data),
+                "adapt_to": None if second is None else [dict(adapt_to or {}), _second_digest(second)],
                 "parent": parent and parent["weights_sha256"],
                 "code": code,
                 "precision": precision,
             }
         )
-        fit = Fit(module, training_data, recipe, task, where, precision, seeds[DRAWS], ResumeFolder(resume_dir, fingerprint))
+        fit = Fit(module, training_data, recipe, task, where, precision, seeds[DRAWS], ResumeFolder(resume_dir, fingerprint), second, source)
         resumed_from = fit.resume()
         fit.run()
         load_weights(module, fit.resume_folder.best(fit.best_epoch))
+        further: dict[str, torch.Tensor] = {}
+        about: dict[str, Any] = {}
+        if recipe.unsupervised:
+            views = number_of_views(recipe.augmentation.flips) if recipe.forest.views else 1
+            kept = label_latents(module, training_data, views)
+            further = kept.tensors()
+            about = {"latents": kept.latents.shape[2], "active_units": fit.active_units(), "n_labelled": len(kept.labels)}
+        best = fit.history[fit.best_epoch - 1]
+        about |= {name: best[name] for name in fit.columns if name not in HISTORY}
         record = {
             "name": name or Path(out_dir).name,
             "network": {"name": network["name"], "options": options},
             "in_channels": channels,
+            "n_outputs": n_outputs,
             "image_size": side,
             "pixel_type": str(np.dtype(stamps.dtype)),
             "targets": list(targets),
@@ -162,6 +201,8 @@ def train(
                 "best_validation_loss": fit.best_loss,
                 "n_train": len(training_data.train),
                 "n_validation": len(training_data.validation),
+                **about,
+                **({} if second is None else {"adapt_to": {**(adapt_to or {}), "n_train": len(second.train), "n_validation": len(second.validation)}}),
             },
             "data": dict(data or {}),
             "parent": parent and {"name": parent["name"], "weights_sha256": parent["weights_sha256"]},
@@ -169,9 +210,28 @@ def train(
             "versions": describe_machine(where),
             "simulated": simulated,
         }
-    write_model(Path(out_dir), module, record, fit.history)
+    write_model(Path(out_dir), module, record, fit.history, further)
     fit.resume_folder.remove()
     return TrainingResult(Path(out_dir), len(fit.history), fit.best_epoch, fit.best_loss, fit.history, resumed_from, fresh)
+
+
+def _build(recipe: Recipe, name: str, **sizes: Any) -> nn.Module:
+    try:
+        return registry.build(name, **sizes)
+    except ModelError as error:
+        if recipe.unsupervised and name != "galaxy-vae":
+            raise ModelError(f"recipe.loss: elbo trains an autoencoder, such as network galaxy-vae, not {name} ({error})") from error
+        raise
+
+
+def _check_labels(data: TrainingData, targets: Sequence[str]) -> None:
+    """Say before the training what the forest after it will lack."""
+    counts = data.targets[torch.from_numpy(data.train).to(data.targets.device)].sum(dim=0).long().tolist()
+    if sum(count > 0 for count in counts) < 2:
+        found = ", ".join(f"{name} {count}" for name, count in zip(targets, counts, strict=True))
+        raise ModelError(f"the forest on the latents needs labelled training objects of at least two classes; there are {found}")
+    if without := [name for name, count in zip(targets, counts, strict=True) if not count]:
+        log.warning("no labelled training object of class %s: its probability will be 0 everywhere", ", ".join(without))
 
 
 def _parent(weights: str | Path | None) -> dict[str, Any] | None:
@@ -190,7 +250,7 @@ def _load_parent(module: nn.Module, weights: Path, parent: Mapping[str, Any], ne
     theirs = parent.get("network")
     if theirs and theirs["name"] != network["name"]:
         raise ModelError(f"{weights} is of network {theirs['name']!r}, this model is a {network['name']!r}: give both the same network, or start from scratch")
-    tensors = read_weights(weights)
+    tensors, _ = split_tensors(read_weights(weights))
     head = tuple(getattr(module, "head_names", ()))
     if parent.get("targets", list(targets)) != list(targets) and head:
         tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(head)}
@@ -200,6 +260,12 @@ def _load_parent(module: nn.Module, weights: Path, parent: Mapping[str, Any], ne
     else:
         log.info("starting from the weights of %s, all layers", parent["name"])
     return fresh
+
+
+def _second_digest(second: SecondSample) -> str:
+    """Digest of who the network is adapted to."""
+    sides = [second.object_id[rows].tolist() for rows in (second.train, second.validation)]
+    return digest_of([sides, None if second.partner is None else second.partner.tolist()])
 
 
 def _data_digest(data: TrainingData) -> str:

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from tuningfork.errors import ModelError
 
-__all__ = ["NEEDS_SKY", "apply_normalisation", "fit_normalisation"]
+__all__ = ["NEEDS_SKY", "apply_normalisation", "fit_normalisation", "reuse"]
 
 NEEDS_SKY = ("asinh_sky",)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_FIXED = ("minmax_published", "unit")
+BORDER = 0.1
+"""Width of the border that a band's sky and noise are measured on, as a part of the side."""
+_FIXED = ("minmax_published", "unit", "raw")
 
 
 def fit_normalisation(spec: Mapping[str, Any], images: Tensor, sky: Tensor | None = None, sky_sigma: Tensor | None = None) -> dict[str, Any]:
@@ -54,8 +56,10 @@ def fit_normalisation(spec: Mapping[str, Any], images: Tensor, sky: Tensor | Non
         if not bool((std > 0).all()):
             raise ModelError("normalisation standard: the training stamps are constant in one channel")
         return {"name": name, "mean": mean.tolist(), "std": std.tolist()}
+    if name == "asinh_scaled":
+        return _fit_scaled(spec, images.float())
     if name != "asinh_sky":
-        raise ModelError(f"unknown normalisation {name!r}; they are asinh_sky, standard, imagenet, {', '.join(_FIXED)}")
+        raise ModelError(f"unknown normalisation {name!r}; they are asinh_sky, asinh_scaled, standard, imagenet, {', '.join(_FIXED)}")
     fitted = {**spec, "low": 0.0, "scale": 1.0}
     stretched = _stretch(images.float(), *_need_sky(sky, sky_sigma, images), spec["softening_sigma"])
     peak = _aperture_peak(stretched, spec["clip_percentile"], spec["aperture_fraction"])
@@ -74,11 +78,18 @@ def apply_normalisation(fitted: Mapping[str, Any], images: Tensor, sky: Tensor |
         asinh((I - sky) / (k sky_sigma)), clipped above at a percentile of the stamp's own central aperture (a circle about the middle with a
         radius of `aperture_fraction` of the side: one Petrosian radius in a stamp of four), so that a bright neighbour outside it neither
         rescales the galaxy nor outshines it; clipped below at a fitted value; divided by one fitted scale.
+    ``asinh_scaled``
+        asinh((I - sky_b) / (k sigma_b)) a band, with a sky and a noise of the band that were fitted once (the survey's typical border pixels),
+        mapped to 0..1 by two more fitted numbers a band and clipped there: the same function for every stamp, so that brightness and colour
+        stay in the input, and negative noise pixels lie above zero. For calibrated images of one unit; after a transfer the parent's
+        numbers hold (`reuse`), so that two surveys are stretched alike.
     ``minmax_published``
         Each image stretched from its minimum to its maximum in 8 bits, then /255, as the published CLASH code did (Perez-Carrasco et al.
         2019): set by the brightest pixel of the stamp, whatever it is. A constant image becomes zero.
     ``unit``
         I / 255.
+    ``raw``
+        I, as the published code of Xu et al. 2023 does: the brightest stars then decide the loss.
     ``imagenet``, ``standard``
         (I - mean) / std a channel: of ImageNet after I / 255, or of the training set.
 
@@ -100,6 +111,13 @@ def apply_normalisation(fitted: Mapping[str, Any], images: Tensor, sky: Tensor |
         peak = _aperture_peak(stretched, fitted["clip_percentile"], fitted["aperture_fraction"])
         low = fitted["low"] * fitted["scale"]
         return torch.minimum(stretched, peak[:, :, None, None]).clamp_(min=low).mul_(1 / fitted["scale"])
+    if name == "asinh_scaled":
+        _same_bands(len(fitted["sigma"]), images)
+        sky_b, width, low_b, high = (
+            torch.tensor(fitted[key], dtype=torch.float32, device=images.device)[None, :, None, None] for key in ("sky", "sigma", "low", "high")
+        )
+        stretched = ((images - sky_b) / (width * fitted["softening_sigma"])).asinh_()
+        return stretched.sub_(low_b).mul_(1 / (high - low_b)).clamp_(0, 1)
     if name == "minmax_published":
         flat = images.flatten(1)
         low, high = (bound[:, None, None, None] for bound in (flat.amin(dim=1), flat.amax(dim=1)))
@@ -107,12 +125,57 @@ def apply_normalisation(fitted: Mapping[str, Any], images: Tensor, sky: Tensor |
         return ((images - low) * (255 / span) + 0.5).floor_().mul_(1 / 255)
     if name == "unit":
         return images * (1 / 255)
+    if name == "raw":
+        return images
     if name in ("imagenet", "standard"):
         mean, std = (torch.tensor(fitted[key], dtype=torch.float32, device=images.device)[None, :, None, None] for key in ("mean", "std"))
-        if mean.shape[1] != images.shape[1]:
-            raise ModelError(f"the normalisation was fitted on {mean.shape[1]} channel(s), the stamps have {images.shape[1]}")
+        _same_bands(mean.shape[1], images)
         return (images * (1 / 255) - mean) / std if name == "imagenet" else (images - mean) / std
     raise ModelError(f"unknown normalisation {name!r}")
+
+
+def reuse(spec: Mapping[str, Any], parent: Mapping[str, Any] | None, channels: int) -> dict[str, Any] | None:
+    """A parent's fitted normalisation, where this recipe takes it over: the same asinh in every survey that a network sees.
+
+    Returns
+    -------
+    dict or None
+        None where there is no parent, or its normalisation is of another kind, of other numbers or for another number of bands, or the recipe
+        says ``inherit: false``.
+    """
+    if spec["name"] != "asinh_scaled" or not spec.get("inherit") or not parent or parent.get("name") != "asinh_scaled":
+        return None
+    same = all(parent.get(key) == spec[key] for key in ("softening_sigma", "clip_percentile", "aperture_fraction"))
+    return dict(parent) if same and len(parent["sigma"]) == channels else None
+
+
+def _fit_scaled(spec: Mapping[str, Any], images: Tensor) -> dict[str, Any]:
+    """Sky and noise of each band: medians over stamps of the border's median and 1.4826 times its median deviation, then the range."""
+    side = images.shape[-1]
+    width = max(1, round(BORDER * side))
+    edge = torch.ones(images.shape[2:], dtype=torch.bool)
+    edge[width:-width, width:-width] = False
+    border = images.flatten(2)[:, :, edge.flatten().to(images.device)]
+    middle = border.median(dim=2).values
+    noise = 1.4826 * (border - middle[:, :, None]).abs().median(dim=2).values
+    # a stamp without noise (a part of it was never observed, or a model image) says nothing about the survey's
+    noise = torch.where(noise > 0, noise, torch.full_like(noise, torch.nan))
+    sky, sigma = middle.median(dim=0).values, noise.nanmedian(dim=0).values
+    if not bool((sigma > 0).all()):
+        raise ModelError("normalisation asinh_scaled: the borders of the training stamps have no noise in one band; for pictures (JPEG, PNG) use unit")
+    stretched = ((images - sky[None, :, None, None]) / (sigma * spec["softening_sigma"])[None, :, None, None]).asinh_()
+    peak = _aperture_peak(stretched, spec["clip_percentile"], spec["aperture_fraction"])
+    high = _percentile(peak.T.contiguous(), 99.0)
+    some = stretched[: max(1, 2**22 // stretched[0].numel())]
+    low = _percentile(some.transpose(0, 1).flatten(1).contiguous(), 0.1)
+    if not bool((high > low).all()):
+        raise ModelError("normalisation asinh_scaled: no training stamp has a source above its sky in one band")
+    return {**spec, "sky": sky.tolist(), "sigma": sigma.tolist(), "low": low.tolist(), "high": high.tolist()}
+
+
+def _same_bands(fitted: int, images: Tensor) -> None:
+    if fitted != images.shape[1]:
+        raise ModelError(f"the normalisation was fitted on {fitted} channel(s), the stamps have {images.shape[1]}")
 
 
 def _need_sky(sky: Tensor | None, sky_sigma: Tensor | None, images: Tensor) -> tuple[Tensor, Tensor]:

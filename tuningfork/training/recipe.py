@@ -1,24 +1,28 @@
 """The training recipe: a plain dictionary (YAML) checked and completed into frozen data classes. No torch here."""
 
-import difflib
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from tuningfork.errors import ModelError
+from tuningfork.training import checks
 
-__all__ = ["Augmentation", "Group", "Optimizer", "Recipe", "make_recipe"]
+__all__ = ["Alignment", "Augmentation", "Elbo", "Forest", "Group", "Optimizer", "Recipe", "make_recipe"]
 
-LOSSES = ("per_sample_rmse", "cross_entropy", "mse", "rmse")
+LOSSES = ("per_sample_rmse", "cross_entropy", "mse", "rmse", "elbo")
 OPTIMIZERS = ("adam", "adamw", "sgd", "adadelta")
 SCHEDULES = ("constant", "cosine", "one_cycle")
 FILLS = ("nearest", "reflect", "zero")
 PRECISIONS = ("auto", "fp32", "bf16")
+RECONSTRUCTIONS = ("sum", "mean", "mean_published")
+ESTIMATORS = ("biased", "unbiased")
+KEEP = ("best", "last")
 NORMALISATIONS = {
     "asinh_sky": ("softening_sigma", "clip_percentile", "aperture_fraction"),
+    "asinh_scaled": ("softening_sigma", "clip_percentile", "aperture_fraction", "inherit"),
     "minmax_published": (),
     "unit": (),
+    "raw": (),
     "imagenet": (),
     "standard": (),
 }
@@ -86,11 +90,54 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
+class Elbo:
+    """The loss of an autoencoder, ``loss: elbo``: reconstruction + beta * KL of each image, averaged over the images of the batch.
+
+    Attributes
+    ----------
+    beta : float
+        Weight of the Kullback-Leibler divergence, which is summed over the latents.
+    reconstruction : {'sum', 'mean', 'mean_published'}
+        ``sum``: squared errors summed over pixels and channels, as Xu et al. 2023 train (they sum over the batch too; the steps of Adam are
+        the same). ``mean``: reconstruction and divergence both divided by the number of pixels: the same optimum, a loss of the order of the
+        squared error of a pixel. ``mean_published``: squared errors averaged over the pixels beside a summed divergence, as their notebooks
+        on domain adaptation do: the divergence then outweighs the image, and latents die.
+    warm_up_epochs : int
+        Epochs in which beta rises linearly from nothing; validation always takes the whole of it.
+    """
+
+    beta: float = 1.0
+    reconstruction: str = "sum"
+    warm_up_epochs: int = 0
+
+
+@dataclass(frozen=True)
+class Forest:
+    """The random forest that gives an autoencoder's classes: `trees`; `views`: fitted to and averaged over the turned and mirrored views."""
+
+    trees: int = 500
+    views: bool = True
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How features of a second sample are aligned, where a model has `adapt_to`.
+
+    `estimator` of the discrepancy: ``biased`` as published, or ``unbiased``. `frozen_source`: as published, the network that encodes the first
+    sample is a frozen copy of the one that the training starts from, and the trained one sees the second sample only.
+    """
+
+    estimator: str = "biased"
+    frozen_source: bool = False
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How to train; see `make_recipe` for the dictionary it is made from.
 
     `draws_per_epoch` 1 visits every training row once an epoch in random order; any other value draws that many times N_train rows with
-    replacement. `patience` 0 never stops early. `freeze` names parameters by prefix.
+    replacement. `patience` 0 never stops early. `freeze` names parameters by prefix. `keep` is the epoch whose weights stay: that of the
+    ``best`` validation loss, or the ``last``, as several published codes did.
     """
 
     loss: str = "cross_entropy"
@@ -105,6 +152,15 @@ class Recipe:
     precision: str = "auto"
     label_shuffle: bool = False
     freeze: tuple[str, ...] = ()
+    keep: str = "best"
+    elbo: Elbo = field(default_factory=Elbo)
+    forest: Forest = field(default_factory=Forest)
+    alignment: Alignment = field(default_factory=Alignment)
+
+    @property
+    def unsupervised(self) -> bool:
+        """The network is an autoencoder: it learns from pixels alone."""
+        return self.loss == "elbo"
 
     def as_dict(self) -> dict[str, Any]:
         """The complete recipe as JSON-able values."""
@@ -120,7 +176,8 @@ def make_recipe(raw: Mapping[str, Any], task: str | None = None) -> Recipe:
     Parameters
     ----------
     raw
-        The merged YAML. Sections `optimizer`, `augmentation` and `normalisation` are dictionaries; keys as in `Recipe`.
+        The merged YAML. Sections `optimizer`, `augmentation`, `normalisation`, `elbo`, `forest` and `alignment` are dictionaries; keys as in
+        `Recipe`.
     task : {'fractions', 'classes', 'regression'}, optional
         Given, the loss is checked against it.
 
@@ -129,28 +186,34 @@ def make_recipe(raw: Mapping[str, Any], task: str | None = None) -> Recipe:
     ModelError
         A key that no recipe has (the nearest valid one is named), a value of the wrong type or out of range, or a loss that does not fit `task`.
     """
-    _check_keys(raw, [f.name for f in fields(Recipe)], "recipe")
+    checks.check_keys(raw, [f.name for f in fields(Recipe)], "recipe")
     values = dict(raw)
-    optimizer = dict(_section(values, "optimizer"))
-    _check_keys(optimizer, [f.name for f in fields(Optimizer)], "recipe.optimizer")
-    groups = dict(_section(optimizer, "groups"))
+    optimizer = dict(checks.section(values, "optimizer"))
+    checks.check_keys(optimizer, [f.name for f in fields(Optimizer)], "recipe.optimizer")
+    groups = dict(checks.section(optimizer, "groups"))
     for prefix, group in groups.items():
-        _check_keys(group, [f.name for f in fields(Group)], f"recipe.optimizer.groups.{prefix}")
+        checks.check_keys(group, [f.name for f in fields(Group)], f"recipe.optimizer.groups.{prefix}")
     optimizer["groups"] = {str(prefix): _group(group) for prefix, group in groups.items()}
     recipe = Recipe(
-        loss=_choice(values, "loss", LOSSES, Recipe.loss),
+        loss=checks.choice(values, "loss", LOSSES, Recipe.loss),
         optimizer=_optimizer(optimizer),
-        schedule=_choice(values, "schedule", SCHEDULES, Recipe.schedule),
-        batch_size=_whole(values, "batch_size", Recipe.batch_size, 1),
-        epochs=_whole(values, "epochs", Recipe.epochs, 1),
-        patience=_whole(values, "patience", Recipe.patience, 0),
-        draws_per_epoch=_number(values, "draws_per_epoch", Recipe.draws_per_epoch, 0, exclusive=True),
-        augmentation=_augmentation(_section(values, "augmentation")),
-        normalisation=_normalisation(_section(values, "normalisation")),
-        precision=_choice(values, "precision", PRECISIONS, Recipe.precision),
-        label_shuffle=_flag(values, "label_shuffle", False),
-        freeze=_names(values.get("freeze")),
+        schedule=checks.choice(values, "schedule", SCHEDULES, Recipe.schedule),
+        batch_size=checks.whole(values, "batch_size", Recipe.batch_size, 1),
+        epochs=checks.whole(values, "epochs", Recipe.epochs, 1),
+        patience=checks.whole(values, "patience", Recipe.patience, 0),
+        draws_per_epoch=checks.number(values, "draws_per_epoch", Recipe.draws_per_epoch, 0, exclusive=True),
+        augmentation=_augmentation(checks.section(values, "augmentation")),
+        normalisation=_normalisation(checks.section(values, "normalisation")),
+        precision=checks.choice(values, "precision", PRECISIONS, Recipe.precision),
+        label_shuffle=checks.flag(values, "label_shuffle", False),
+        freeze=checks.names(values.get("freeze")),
+        keep=checks.choice(values, "keep", KEEP, Recipe.keep),
+        elbo=_elbo(checks.section(values, "elbo")),
+        forest=_forest(checks.section(values, "forest")),
+        alignment=_alignment(checks.section(values, "alignment")),
     )
+    if recipe.unsupervised and task not in (None, "classes"):
+        raise ModelError(f"recipe.loss: elbo learns latents, and a forest on them gives classes: it needs a sample with task classes, not {task}")
     if task == "regression" and recipe.loss == "cross_entropy":
         raise ModelError("recipe.loss: cross_entropy needs classes or fractions; use rmse or mse for a regression")
     if task == "regression" and recipe.loss == "per_sample_rmse":
@@ -159,119 +222,77 @@ def make_recipe(raw: Mapping[str, Any], task: str | None = None) -> Recipe:
 
 
 def _group(values: Mapping[str, Any]) -> Group:
-    decay = None if values.get("weight_decay") is None else _number(values, "weight_decay", 0.0, 0)
-    return Group(_number(values, "learning_rate_factor", 1.0, 0), decay)
+    decay = None if values.get("weight_decay") is None else checks.number(values, "weight_decay", 0.0, 0)
+    return Group(checks.number(values, "learning_rate_factor", 1.0, 0), decay)
 
 
 def _optimizer(values: Mapping[str, Any]) -> Optimizer:
     return Optimizer(
-        name=_choice(values, "name", OPTIMIZERS, Optimizer.name),
-        learning_rate=_number(values, "learning_rate", Optimizer.learning_rate, 0, exclusive=True),
-        weight_decay=_number(values, "weight_decay", 0.0, 0),
-        momentum=_number(values, "momentum", Optimizer.momentum, 0, 1),
-        beta1=_number(values, "beta1", Optimizer.beta1, 0, 1),
-        beta2=_number(values, "beta2", Optimizer.beta2, 0, 1),
-        rho=_number(values, "rho", Optimizer.rho, 0, 1),
-        eps=None if values.get("eps") is None else _number(values, "eps", 1e-8, 0, exclusive=True),
-        decay_biases=_flag(values, "decay_biases", True),
+        name=checks.choice(values, "name", OPTIMIZERS, Optimizer.name),
+        learning_rate=checks.number(values, "learning_rate", Optimizer.learning_rate, 0, exclusive=True),
+        weight_decay=checks.number(values, "weight_decay", 0.0, 0),
+        momentum=checks.number(values, "momentum", Optimizer.momentum, 0, 1),
+        beta1=checks.number(values, "beta1", Optimizer.beta1, 0, 1),
+        beta2=checks.number(values, "beta2", Optimizer.beta2, 0, 1),
+        rho=checks.number(values, "rho", Optimizer.rho, 0, 1),
+        eps=None if values.get("eps") is None else checks.number(values, "eps", 1e-8, 0, exclusive=True),
+        decay_biases=checks.flag(values, "decay_biases", True),
         groups=values["groups"],
     )
 
 
+def _elbo(values: Mapping[str, Any]) -> Elbo:
+    checks.check_keys(values, [f.name for f in fields(Elbo)], "recipe.elbo")
+    return Elbo(
+        beta=checks.number(values, "beta", Elbo.beta, 0),
+        reconstruction=checks.choice(values, "reconstruction", RECONSTRUCTIONS, Elbo.reconstruction),
+        warm_up_epochs=checks.whole(values, "warm_up_epochs", Elbo.warm_up_epochs, 0),
+    )
+
+
+def _forest(values: Mapping[str, Any]) -> Forest:
+    checks.check_keys(values, [f.name for f in fields(Forest)], "recipe.forest")
+    return Forest(trees=checks.whole(values, "trees", Forest.trees, 1), views=checks.flag(values, "views", Forest.views))
+
+
+def _alignment(values: Mapping[str, Any]) -> Alignment:
+    checks.check_keys(values, [f.name for f in fields(Alignment)], "recipe.alignment")
+    return Alignment(
+        estimator=checks.choice(values, "estimator", ESTIMATORS, Alignment.estimator),
+        frozen_source=checks.flag(values, "frozen_source", Alignment.frozen_source),
+    )
+
+
 def _augmentation(values: Mapping[str, Any]) -> Augmentation:
-    _check_keys(values, [f.name for f in fields(Augmentation)], "recipe.augmentation")
+    checks.check_keys(values, [f.name for f in fields(Augmentation)], "recipe.augmentation")
     zoom = values.get("zoom", 0.0)
     if isinstance(zoom, list | tuple):
-        if len(zoom) != 2 or not all(_is_number(value) for value in zoom) or not 0 < zoom[0] <= zoom[1]:
+        if len(zoom) != 2 or not all(checks.is_number(value) for value in zoom) or not 0 < zoom[0] <= zoom[1]:
             raise ModelError(f"recipe.augmentation.zoom: {zoom!r} is not a pair 0 < low <= high")
         zoom = (float(zoom[0]), float(zoom[1]))
     else:
-        zoom = _number(values, "zoom", 0.0, 0, 0.95)
+        zoom = checks.number(values, "zoom", 0.0, 0, 0.95)
     return Augmentation(
-        rotation_deg=_number(values, "rotation_deg", 0.0, 0, 360),
-        flips=_flag(values, "flips", False),
-        shift_fraction=_number(values, "shift_fraction", 0.0, 0, 1),
+        rotation_deg=checks.number(values, "rotation_deg", 0.0, 0, 360),
+        flips=checks.flag(values, "flips", False),
+        shift_fraction=checks.number(values, "shift_fraction", 0.0, 0, 1),
         zoom=zoom,
-        fill=_choice(values, "fill", FILLS, "nearest"),
-        d4=_flag(values, "d4", False),
+        fill=checks.choice(values, "fill", FILLS, "nearest"),
+        d4=checks.flag(values, "d4", False),
     )
 
 
 def _normalisation(values: Mapping[str, Any]) -> dict[str, Any]:
-    name = _choice(values, "name", tuple(NORMALISATIONS), "asinh_sky")
-    _check_keys(values, ["name", *{key for keys in NORMALISATIONS.values() for key in keys}], "recipe.normalisation")
-    if name != "asinh_sky":
+    name = checks.choice(values, "name", tuple(NORMALISATIONS), "asinh_sky")
+    checks.check_keys(values, ["name", *{key for keys in NORMALISATIONS.values() for key in keys}], "recipe.normalisation")
+    if name not in ("asinh_sky", "asinh_scaled"):
         # the numbers of another normalisation may stand in a preset that a model merges over: they mean nothing here
         return {"name": name}
+    inherit = {"inherit": checks.flag(values, "inherit", True)} if name == "asinh_scaled" else {}
     return {
         "name": name,
-        "softening_sigma": _number(values, "softening_sigma", 3.0, 0, exclusive=True),
-        "clip_percentile": _number(values, "clip_percentile", 99.5, 50, 100),
-        "aperture_fraction": _number(values, "aperture_fraction", 0.25, 0, 0.5, exclusive=True),
+        **inherit,
+        "softening_sigma": checks.number(values, "softening_sigma", 3.0, 0, exclusive=True),
+        "clip_percentile": checks.number(values, "clip_percentile", 99.5, 50, 100),
+        "aperture_fraction": checks.number(values, "aperture_fraction", 0.25, 0, 0.5, exclusive=True),
     }
-
-
-def _check_keys(values: Any, valid: Iterable[str], where: str) -> None:
-    if not isinstance(values, Mapping):
-        raise ModelError(f"{where}: {values!r} is not a section with keys")
-    valid = list(valid)
-    for key in values:
-        if key not in valid:
-            near = difflib.get_close_matches(str(key), valid, n=1, cutoff=0.5)
-            raise ModelError(f"{where}.{key}: unknown key; " + (f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(valid)}"))
-
-
-def _section(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    section = values.get(key)
-    if section is None:
-        return {}
-    if not isinstance(section, Mapping):
-        raise ModelError(f"recipe.{key}: {section!r} is not a section with keys")
-    return section
-
-
-def _choice(values: Mapping[str, Any], key: str, valid: tuple[str, ...], default: str) -> str:
-    value = values.get(key, default)
-    if value not in valid:
-        near = difflib.get_close_matches(str(value), valid, n=1, cutoff=0.4)
-        raise ModelError(f"recipe: {key}: {value!r} is not one of {', '.join(valid)}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    return value
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _number(values: Mapping[str, Any], key: str, default: float, low: float, high: float = math.inf, *, exclusive: bool = False) -> float:
-    value = values.get(key, default)
-    if isinstance(value, str):  # YAML 1.1 reads 5e-5, without a point, as text
-        try:
-            value = float(value)
-        except ValueError:
-            pass
-    if not _is_number(value) or not low <= value <= high or (exclusive and value == low):
-        span = f"{'above' if exclusive else 'at least'} {low:g}" + (f" and at most {high:g}" if math.isfinite(high) else "")
-        raise ModelError(f"recipe: {key}: {value!r} is not a number {span}")
-    return float(value)
-
-
-def _whole(values: Mapping[str, Any], key: str, default: int, low: int) -> int:
-    value = values.get(key, default)
-    if not _is_number(value) or value != int(value) or value < low:
-        raise ModelError(f"recipe: {key}: {value!r} is not a whole number of at least {low}")
-    return int(value)
-
-
-def _flag(values: Mapping[str, Any], key: str, default: bool) -> bool:
-    value = values.get(key, default)
-    if not isinstance(value, bool):
-        raise ModelError(f"recipe: {key}: {value!r} is not true or false")
-    return value
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, list | tuple) or not all(isinstance(name, str) and name for name in value):
-        raise ModelError(f"recipe: freeze: {value!r} is not a list of parameter names")
-    return tuple(value)

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
-from tuningfork.files import sha256_of, write_json, write_text
-from tuningfork.networks.weights import save_weights
+from tuningfork.files import atomic_path, sha256_of, write_json, write_text
+from tuningfork.networks.weights import read_weights, save_weights
 
 __all__ = ["FORMAT", "HISTORY", "write_model"]
 
@@ -17,7 +18,9 @@ FORMAT = 1
 HISTORY = ("epoch", "learning_rate", "train_loss", "validation_loss", "seconds")
 
 
-def write_model(out_dir: Path, module: nn.Module, record: Mapping[str, Any], history: Sequence[Mapping[str, float]]) -> None:
+def write_model(
+    out_dir: Path, module: nn.Module, record: Mapping[str, Any], history: Sequence[Mapping[str, float]], further: Mapping[str, Tensor] | None = None
+) -> None:
     """Write ``weights.safetensors``, ``history.csv`` and ``model.json`` (with the digest of the weights) to `out_dir`.
 
     Parameters
@@ -27,13 +30,19 @@ def write_model(out_dir: Path, module: nn.Module, record: Mapping[str, Any], his
     record
         JSON-able description, without ``format`` and ``weights_sha256``.
     history
-        One row an epoch, with the keys of `HISTORY`.
+        One row an epoch, with the keys of `HISTORY`, and those of the parts of the loss where it has parts.
+    further
+        Tensors that stand beside the network's in the file of the weights (the latents of `tuningfork.training.latents`).
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     weights = out_dir / "weights.safetensors"
     save_weights(module, weights)
+    if further:
+        everything = {**read_weights(weights), **further}
+        with atomic_path(weights) as part:
+            save_file(everything, part, metadata={"format": "pt"})
     text = io.StringIO()
-    writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
+    writer = csv.DictWriter(text, list(history[0]) if history else HISTORY, lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
     write_text(out_dir / "history.csv", text.getvalue())

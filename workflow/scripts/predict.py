@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tuningfork import tables
-from tuningfork.inference.compose import compose, held_out_of, prediction_table
+from tuningfork.inference.compose import compose, held_out_of, learned_rows, prediction_table
 from tuningfork.inference.load import load_model
 from tuningfork.inference.predict import predict
 from tuningfork.samples.build import fold_split
@@ -17,14 +17,16 @@ from tuningfork.stamps.store import StampSet
 
 files, split_seed = snakemake.input, snakemake.params.split_seed
 objects, stamps = tables.read_columns(files.objects), StampSet(files.stamps)
-own = snakemake.params.trained_on == snakemake.wildcards.sample
-split = objects["split"] if own else np.full(len(objects["object_id"]), "unlabelled")
-main, *folds = [predict(load_model(Path(path).parent), stamps, objects["object_id"], threads=snakemake.threads) for path in files.weights]
-held_out = [
-    held_out_of(objects["object_id"], {"object_id": objects["object_id"], "split": fold_split(objects, number, len(folds), split_seed)})
-    for number in range(len(folds))
-]
+ids, galaxies = objects["object_id"], objects.get("galaxy_id")
 model = load_model(Path(files.weights[0]).parent)
-columns = compose(main, model.targets, split, folds, np.stack(held_out, axis=1) if folds else None)
+own = snakemake.params.trained_on == snakemake.wildcards.sample
+split = objects["split"] if own else np.full(len(ids), "unlabelled")
+adapted = model.info["training"].get("adapt_to") or {}
+beside = adapted.get("sample") == snakemake.wildcards.sample
+# a network that learns without labels, and the second sample of an adaptation, have learned from unlabelled rows too
+learned = learned_rows(objects, unlabelled=beside or model.unsupervised) if own or beside else None
+main, *folds = [predict(load_model(Path(path).parent), stamps, ids, threads=snakemake.threads, galaxy_id=galaxies) for path in files.weights]
+held_out = [held_out_of(ids, {"object_id": ids, "split": fold_split(objects, number, len(folds), split_seed)}) for number in range(len(folds))]
+columns = compose(main, model.targets, split, folds, np.stack(held_out, axis=1) if folds else None, learned)
 meta = {"model": snakemake.wildcards.model, "sample": snakemake.wildcards.sample, "networks": 1 + len(folds)}
 tables.write(prediction_table(columns, model.targets, model.task, meta), snakemake.output[0])

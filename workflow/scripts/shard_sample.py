@@ -9,6 +9,7 @@ from tuningfork.files import write_json
 from tuningfork.samples.build import finish_sample
 
 sizes = tables.read(snakemake.input.sizes) if snakemake.input.get("sizes") else None
-objects, index = finish_sample(tables.read(snakemake.input.selected), snakemake.params.sample, sizes)
+apart = [tables.read_columns(path, ["ra", "dec", "split"]) for path in snakemake.input.apart]
+objects, index = finish_sample(tables.read(snakemake.input.selected), snakemake.params.sample, sizes, apart)
 tables.write(objects, snakemake.output.table)
 write_json(snakemake.output.index, index)

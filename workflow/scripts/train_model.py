@@ -1,4 +1,4 @@
-"""Train one network: from scratch, from another model's weights, or as a leave-out fold."""
+"""Train one network: from scratch, from another model's weights, adapted to a second sample, or as a leave-out fold."""
 
 from tuningfork.scripting import start
 
@@ -20,6 +20,7 @@ name = snakemake.wildcards.model
 parent = files.get("parent")
 if parent:
     refuse_leak(read_columns(files.parent_objects), objects)
+adapt_to = training.get("adapt_to")
 params = {key: snakemake.params[key] for key in ("code", "training", "parent", "frozen")}
 train(
     network=training["network"],
@@ -38,4 +39,7 @@ train(
     data={sample: digests["stamps"] for sample, digests in snakemake.params.frozen.items()},
     simulated=training["simulated"],
     memory_mb=snakemake.resources.mem_mb,
+    adapt_to=adapt_to,
+    adapt_stamps=StampSet(files.adapt_stamps) if adapt_to else None,
+    adapt_objects=read_columns(files.adapt_objects) if adapt_to else None,
 )

@@ -1,0 +1,84 @@
+"""Single values of a recipe, checked: each function reads one key of a section and says what is wrong with it. No torch here."""
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tuningfork.errors import ModelError
+
+__all__ = ["check_keys", "choice", "flag", "is_number", "names", "number", "section", "whole"]
+
+
+def check_keys(values: Any, valid: Iterable[str], where: str) -> None:
+    """Refuse what is no section, and a key that the section `where` does not have; the nearest valid one is named."""
+    if not isinstance(values, Mapping):
+        raise ModelError(f"{where}: {values!r} is not a section with keys")
+    valid = list(valid)
+    for key in values:
+        if key not in valid:
+            near = difflib.get_close_matches(str(key), valid, n=1, cutoff=0.5)
+            raise ModelError(f"{where}.{key}: unknown key; " + (f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(valid)}"))
+
+
+def section(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A section of the recipe; empty where it is absent."""
+    found = values.get(key)
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise ModelError(f"recipe.{key}: {found!r} is not a section with keys")
+    return found
+
+
+def choice(values: Mapping[str, Any], key: str, valid: tuple[str, ...], default: str) -> str:
+    """One of the `valid` words."""
+    value = values.get(key, default)
+    if value not in valid:
+        near = difflib.get_close_matches(str(value), valid, n=1, cutoff=0.4)
+        raise ModelError(f"recipe: {key}: {value!r} is not one of {', '.join(valid)}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    return value
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a finite number (a truth value is none)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def number(values: Mapping[str, Any], key: str, default: float, low: float, high: float = math.inf, *, exclusive: bool = False) -> float:
+    """A number from `low` to `high`; `exclusive`: above `low`."""
+    value = values.get(key, default)
+    if isinstance(value, str):  # YAML 1.1 reads 5e-5, without a point, as text
+        try:
+            value = float(value)
+        except ValueError:
+            pass
+    if not is_number(value) or not low <= value <= high or (exclusive and value == low):
+        span = f"{'above' if exclusive else 'at least'} {low:g}" + (f" and at most {high:g}" if math.isfinite(high) else "")
+        raise ModelError(f"recipe: {key}: {value!r} is not a number {span}")
+    return float(value)
+
+
+def whole(values: Mapping[str, Any], key: str, default: int, low: int) -> int:
+    """A whole number of at least `low`."""
+    value = values.get(key, default)
+    if not is_number(value) or value != int(value) or value < low:
+        raise ModelError(f"recipe: {key}: {value!r} is not a whole number of at least {low}")
+    return int(value)
+
+
+def flag(values: Mapping[str, Any], key: str, default: bool) -> bool:
+    """True or false."""
+    value = values.get(key, default)
+    if not isinstance(value, bool):
+        raise ModelError(f"recipe: {key}: {value!r} is not true or false")
+    return value
+
+
+def names(value: Any) -> tuple[str, ...]:
+    """A list of parameter names; empty where it is absent."""
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) and name for name in value):
+        raise ModelError(f"recipe: freeze: {value!r} is not a list of parameter names")
+    return tuple(value)
