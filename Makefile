@@ -1,4 +1,4 @@
-# make demo: the whole path on the simulated sky.  make test: the tests.  Both make .venv first if it is missing.
+# make demo: all five papers on the simulated sky.  make test: the tests.  Both make .venv first if it is missing.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ CORES ?= all
 .PHONY: help demo test lint bench clean lock picture
 
 help:
-	@echo "make demo    run the whole path on the simulated sky (results/report.html, results/catalogues/)"
+	@echo "make demo    run all five papers on the simulated sky (results/report.html, results/catalogues/)"
 	@echo "make test    run the tests"
 	@echo "make lint    ruff, snakefmt, snakemake --lint, import contracts, mypy"
 	@echo "make bench   print the benchmarks"
@@ -24,7 +24,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 demo: $(VENV)/installed
 	$(BIN)/tuningfork unlock
 	$(BIN)/snakemake --cores $(CORES) --report-after-run --report results/report.html
-	@echo; echo "Open results/report.html; the catalogue is results/catalogues/Deep-CLASH.csv (.parquet, .fits, .vot, .ReadMe beside it)."
+	@echo; echo "Open results/report.html; the catalogues are in results/catalogues (Deep-CLASH.csv and six more; .parquet, .fits, .vot, .ReadMe beside each)."
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
