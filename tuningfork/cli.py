@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tuningfork.errors import ConfigError, TuningforkError
+from tuningfork.errors import ArchiveError, ConfigError, TuningforkError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +35,8 @@ def _parser() -> argparse.ArgumentParser:
 
     mirror = commands.add_parser("mirror", help="lay out what has been downloaded as the archives' own trees, for machines without internet")
     mirror.add_argument("directory", type=Path, help="folder to write; set it as archives.mirror there")
+    mirror.add_argument("--configfile", type=Path, help="download first everything that this configuration needs (runs snakemake up to the stamps)")
+    mirror.add_argument("--cores", type=int, default=2, help="cores of that run (default: 2)")
     mirror.add_argument("--cache", type=Path, default=Path("resources/cache"), help="cache of the workflow (default: resources/cache)")
     mirror.set_defaults(run=_mirror)
 
@@ -78,8 +80,20 @@ def _plan(options: argparse.Namespace) -> None:
 
 
 def _mirror(options: argparse.Namespace) -> None:
+    import subprocess
+
+    import yaml
+
     from tuningfork.archives.mirror import export
 
+    if options.configfile is not None:
+        samples = yaml.safe_load(options.configfile.read_text(encoding="utf-8"))["samples"]
+        stamps = [f"results/samples/{name}/stamps.json" for name in samples]
+        snakemake = Path(sys.executable).with_name("snakemake")
+        snakefile = Path(__file__).parents[1] / "Snakefile"
+        command = [snakemake, "-s", snakefile, "--configfile", options.configfile, "--cores", str(options.cores), "--", *stamps]
+        if subprocess.run(command).returncode:
+            raise ArchiveError("not everything could be downloaded (see above); run the same command again, what is here is kept")
     counts = export(options.cache, options.directory)
     logging.getLogger(__name__).info("%s: %s", options.directory, counts)
 

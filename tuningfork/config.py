@@ -221,7 +221,7 @@ class Cutouts(Section):
     pixels: int = Field(256, ge=16, le=2048, description="side of the cutout asked for, pixels")
     footprint: str | None = Field(
         None,
-        description="MOC file (FITS), path or URL, of where the survey has images; objects outside cost no request",
+        description="MOC file (FITS) of where the survey has images, so that objects outside cost no request: a path, a URL, or auto for that of the layer",
     )
 
 

@@ -82,12 +82,29 @@ def note_failures(stamps: str | Path, failed: int, *, token: int) -> None:
 
 def _inside(transport: Transport, shard: "_Shard", wanted: np.ndarray, moc: str | None) -> np.ndarray:
     """The rows within the survey; the others cost no request."""
-    if moc is None or not len(wanted):
+    path = _footprint(transport, moc, shard.images["layer"]) if len(wanted) else None
+    if path is None:
         return wanted
-    path = Path(moc) if "://" not in moc else fetch_url(transport, moc).path
     inside = footprint.inside(path, shard.ra[wanted], shard.dec[wanted])
     shard.fail(wanted[~inside], "outside_footprint", "outside the survey's footprint (MOC); not asked for")
     return wanted[inside]
+
+
+def _footprint(transport: Transport, moc: str | None, layer: str | None) -> Path | None:
+    """The MOC file: a path, a URL, or for ``auto`` that of the layer; None where there is none to be had."""
+    if moc is None:
+        return None
+    if moc != "auto":
+        return fetch_url(transport, moc).path if "://" in moc else Path(moc)
+    request = footprint.footprint_request(layer or "")
+    if request is None:
+        return None
+    try:
+        return transport.fetch_request(request).path
+    except ArchiveError as error:
+        # It only saves requests: without it every object is asked for.
+        log.warning("no footprint of %s (%s); all objects are asked for", layer, error)
+        return None
 
 
 class _Shard:
