@@ -146,6 +146,26 @@ def test_real_files_are_real(shared_data):
     check_fits_image(stamp)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b"\xff\xd8\xff\xfe\x00\x10SIMULATED, no galaxy\xff\xd9", b'{"files": [], "simulated": true}', b'[{"TableName": "Table1"}, {"simulated" : true}]'],
+)
+def test_other_kinds_of_simulated_bodies_are_refused_live(file, body):
+    file.write_bytes(body)
+    assert simulated_mark(file) is True
+    check_realm(file, "simulated-0")
+    with pytest.raises(BadReply, match="marked as simulated"):
+        check_realm(file, "live")
+
+
+def test_a_header_marks_what_has_no_place_for_a_mark(file):
+    file.write_bytes(b"#Table1\nobjID\n1\n")
+    check_realm(file, "live", {"content-type": "text/plain"})
+    check_realm(file, "simulated-0", {"x-simulated": "true"})
+    with pytest.raises(BadReply, match="marked as simulated"):
+        check_realm(file, "live", {"x-simulated": "true"})
+
+
 def test_a_published_digest_is_compared(file):
     file.write_bytes(b"galaxies")
     md5, sha256 = hashlib.md5(b"galaxies").hexdigest(), hashlib.sha256(b"galaxies").hexdigest()

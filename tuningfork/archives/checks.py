@@ -8,7 +8,7 @@ import functools
 import hashlib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -92,11 +92,12 @@ def read_header(file: BinaryIO) -> dict[str, str]:
     raise BadReply("a FITS header without END", transient=False)
 
 
-def check_realm(path: Path, realm: str) -> None:
+def check_realm(path: Path, realm: str, headers: Mapping[str, str] | None = None) -> None:
     """Simulated replies only in a simulated realm, and real ones only in the live one.
 
     FITS files say it with the card ``SIMULATE = T``, VOTables with ``<INFO name="SIMULATED" value="T"/>``, text files with a comment line
-    ``# SIMULATED``. FITS and VOTable replies of a simulated realm must be marked; other kinds may be (a CSV file has no place for a mark).
+    ``# SIMULATED``, JPEG files with a comment that begins so, JSON with ``"simulated": true``; and every reply of the stand-in has the header
+    ``X-Simulated``, for a CSV file has no place for a mark. FITS and VOTable replies of a simulated realm must be marked.
 
     Raises
     ------
@@ -104,7 +105,8 @@ def check_realm(path: Path, realm: str) -> None:
         The reply belongs to the other realm; asking again will not help.
     """
     marked = simulated_mark(path)
-    if realm == "live" and marked:
+    claimed = (headers or {}).get("x-simulated", "").lower() == "true"
+    if realm == "live" and (marked or claimed):
         raise BadReply("a reply marked as simulated, where real data were asked (archives.mode is live); is an endpoint set?", transient=False)
     if realm != "live" and marked is False:
         raise BadReply("a reply that is not marked as simulated, where the simulated sky was asked (archives.mode is simulated)", transient=False)
@@ -121,6 +123,10 @@ def simulated_mark(path: Path) -> bool | None:
         tags = re.findall(rb"<(?:\w+:)?INFO\b[^>]*>", head)
         simulated = [tag for tag in tags if re.search(rb"\bname\s*=\s*[\"']SIMULATED[\"']", tag)]
         return any(not re.search(rb"\bvalue\s*=\s*[\"'](F|false|0|no)[\"']", tag, re.IGNORECASE) for tag in simulated)
+    if head.startswith(b"\xff\xd8"):
+        return True if re.search(rb"\xff\xfe..SIMULATED", head, re.DOTALL) else None
+    if head.lstrip()[:1] in (b"{", b"[") and re.search(rb'"simulated"\s*:\s*true', head):
+        return True
     return True if re.search(rb"^#+\s*SIMULATED?\b(?!\s*[=:]\s*(F|false|0)\b)", head, re.MULTILINE) else None
 
 

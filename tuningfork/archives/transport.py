@@ -341,7 +341,7 @@ class Transport:
             try:
                 if request.check is not None:
                     request.check(part.body)
-                check_realm(part.body, self.realm)
+                check_realm(part.body, self.realm, answer.headers)
             except BadReply as error:
                 part.discard()
                 if error.transient:
