@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tuningfork.errors import ModelError
-from tuningfork.training.losses import activate, make_loss
+from tuningfork.training.losses import activate, make_loss, smoothed
 
 # raw outputs whose softmax is (1/2, 1/2) and (3/4, 1/4)
 OUTPUTS = torch.tensor([[0.0, 0.0], [math.log(3.0), 0.0]])
@@ -47,3 +47,12 @@ def test_gradient_is_finite_where_the_prediction_is_perfect(name):
 def test_cross_entropy_of_a_regression_is_refused():
     with pytest.raises(ModelError, match="rmse or mse"):
         make_loss("cross_entropy", "regression")
+
+
+def test_smoothed_labels_give_torchs_smoothed_cross_entropy():
+    outputs, classes = torch.randn(7, 5, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 4, 2, 2, 1, 3, 0])
+    labels = torch.nn.functional.one_hot(classes, 5).float()
+    found = make_loss("cross_entropy", "classes")(outputs, smoothed(labels, 0.1))
+    torch.testing.assert_close(found, torch.nn.functional.cross_entropy(outputs, classes, label_smoothing=0.1))
+    torch.testing.assert_close(smoothed(labels, 0.1)[0], torch.tensor([0.92, 0.02, 0.02, 0.02, 0.02]))
+    assert smoothed(labels, 0) is labels

@@ -51,8 +51,10 @@ def test_every_preset_is_valid(repository):
 
 
 def test_a_complete_recipe_makes_itself_again():
-    recipe = make_recipe({"optimizer": {"name": "sgd", "groups": {"stem": {"learning_rate_factor": 0.01}}}, "augmentation": {"zoom": [1, 1.5]}})
-    assert make_recipe(json.loads(json.dumps(recipe.as_dict()))) == recipe
+    optimizer = {"name": "sgd", "layer_decay": 0.8, "groups": {"stem": {"learning_rate_factor": 0.01}}}
+    for freeze in (2, ["stem"]):
+        recipe = make_recipe({"optimizer": optimizer, "augmentation": {"zoom": [1, 1.5]}, "freeze": freeze, "ema": 0.99, "warm_up_epochs": 0.5})
+        assert make_recipe(json.loads(json.dumps(recipe.as_dict()))) == recipe
 
 
 @pytest.mark.parametrize(
@@ -74,6 +76,15 @@ def test_a_complete_recipe_makes_itself_again():
         ({"elbo": {"reconstruction": "total"}}, "'total' is not one of sum, mean, mean_published"),
         ({"forest": {"trees": 0}}, "trees: 0 is not a whole number"),
         ({"alignment": {"frozen_source": 1}}, "true or false"),
+        ({"freeze": 1.5}, "whole number"),
+        ({"freeze": True}, "not a list"),
+        ({"warm_up": 3}, r"recipe\.warm_up: unknown key; did you mean 'warm_up_epochs'"),
+        ({"warm_up_epochs": -1}, "warm_up_epochs: -1 is not a number at least 0"),
+        ({"warm_up_epochs": 3, "epochs": 3}, "leaves nothing of the 3"),
+        ({"warm_up_epochs": 1, "schedule": "one_cycle"}, "a one_cycle begins with a rise of its own"),
+        ({"ema": 1}, "ema: 1 is not a number of at least 0 and below 1"),
+        ({"label_smoothing": 1.1}, "label_smoothing: 1.1"),
+        ({"optimizer": {"layer_decay": 0}}, "layer_decay: 0 is not a number above 0 and at most 1"),
         ({"keep": "first"}, "'first' is not one of best, last"),
     ],
 )

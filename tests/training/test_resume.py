@@ -18,29 +18,39 @@ from tuningfork.training.loop import train
 SCRIPT = """
 import sys, time
 from pathlib import Path
-folder, tests, stop_at = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+folder, tests, stop_at, kind = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
 sys.path.insert(0, tests)
-from test_resume import fit
-from tuningfork.networks.deep_clash import DeepClash
-calls, plain = [0], DeepClash.forward
+from test_resume import KINDS, fit
+from tuningfork.networks.layers import ImageNetwork
+calls, plain = [0], ImageNetwork.forward
 def forward(self, images):
     calls[0] += self.training
     if calls[0] == stop_at:
         (folder / "reached").touch()
         time.sleep(600)
     return plain(self, images)
-DeepClash.forward = forward
-fit(folder)
+ImageNetwork.forward = forward
+fit(folder, **KINDS[kind])
 """
 STEPS_PER_EPOCH = 4
+MODERN = {
+    "network": {"name": "resnet18"},
+    "optimizer": {"name": "adamw", "learning_rate": 3e-3, "weight_decay": 0.1, "layer_decay": 0.8, "groups": {"head": {"learning_rate_factor": 2.0}}},
+    "epochs": 4,
+    "warm_up_epochs": 2.75,
+    "ema": 0.9,
+    "freeze": ["layer1"],
+}
+"""What a state must hold beyond a plain training: the average and its count, the step in the warm-up, a rate for every group of layers."""
+KINDS = {"plain": {}, "modern": MODERN}
 
 
-def fit(folder, **recipe):
+def fit(folder, network=NETWORK, **recipe):
     stamps, objects = make_store(folder)
     # dropout, batch normalisation, Adam's moments, a schedule, draws with replacement: all the state there is
     given = {**RECIPE, "epochs": 5, "draws_per_epoch": 2.0, "schedule": "cosine", **recipe}
     places = {"out_dir": folder / "model", "resume_dir": folder / "resume"}
-    return train(network=NETWORK, stamps=stamps, objects=objects, targets=TARGETS, task="fractions", recipe=given, seed=3, threads=1, **places)
+    return train(network=network, stamps=stamps, objects=objects, targets=TARGETS, task="fractions", recipe=given, seed=3, threads=1, **places)
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +60,9 @@ def undisturbed(tmp_path_factory):
     return result, sha256_of(folder / "model/weights.safetensors")
 
 
-def killed(folder: Path, stop_at: int) -> None:
+def killed(folder: Path, stop_at: int, kind: str = "plain") -> None:
     """Train in another process and kill it, with no chance to say anything, in step `stop_at`."""
-    command = [sys.executable, "-c", SCRIPT, str(folder), str(Path(__file__).parent), str(stop_at)]
+    command = [sys.executable, "-c", SCRIPT, str(folder), str(Path(__file__).parent), str(stop_at), kind]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 120
     while not (folder / "reached").exists():
@@ -75,6 +85,18 @@ def test_killed_in_mid_epoch_it_goes_on_to_the_same_weights(tmp_path, undisturbe
     columns = ("epoch", "learning_rate", "train_loss", "validation_loss")
     assert [[row[c] for c in columns] for row in resumed.history] == [[row[c] for c in columns] for row in result.history]
     assert not (tmp_path / "resume").exists()
+
+
+def test_average_warm_up_and_layer_decay_go_on_to_the_same_weights(tmp_path):
+    whole = fit(tmp_path / "whole", **MODERN)
+    (tmp_path / "cut").mkdir()
+    # in the third epoch: the average is under way, the warm-up not over
+    killed(tmp_path / "cut", 2 * STEPS_PER_EPOCH + 2, "modern")
+    resumed = fit(tmp_path / "cut", **MODERN)
+    assert resumed.resumed_from == 2 and resumed.best_epoch == whole.best_epoch
+    assert sha256_of(tmp_path / "cut/model/weights.safetensors") == sha256_of(tmp_path / "whole/model/weights.safetensors")
+    columns = ("epoch", "learning_rate", "train_loss", "validation_loss")
+    assert [[row[c] for c in columns] for row in resumed.history] == [[row[c] for c in columns] for row in whole.history]
 
 
 def test_killed_between_the_last_epoch_and_the_model_it_only_writes(tmp_path, undisturbed, monkeypatch):

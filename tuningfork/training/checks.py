@@ -7,7 +7,7 @@ from typing import Any
 
 from tuningfork.errors import ModelError
 
-__all__ = ["check_keys", "choice", "flag", "is_number", "names", "number", "section", "whole"]
+__all__ = ["check_keys", "choice", "flag", "fraction", "is_number", "number", "parts", "section", "whole"]
 
 
 def check_keys(values: Any, valid: Iterable[str], where: str) -> None:
@@ -75,10 +75,21 @@ def flag(values: Mapping[str, Any], key: str, default: bool) -> bool:
     return value
 
 
-def names(value: Any) -> tuple[str, ...]:
-    """A list of parameter names; empty where it is absent."""
+def fraction(values: Mapping[str, Any], key: str, default: float) -> float:
+    """A number of at least 0 and below 1."""
+    value = number(values, key, default, 0, 1)
+    if value == 1:
+        raise ModelError(f"recipe: {key}: {values[key]!r} is not a number of at least 0 and below 1")
+    return value
+
+
+def parts(values: Mapping[str, Any], key: str) -> tuple[str, ...] | int:
+    """A list of names of parts or parameters, or how many groups of layers; empty where it is absent."""
+    value = values.get(key)
     if value is None:
         return ()
+    if is_number(value):
+        return whole(values, key, 0, 0)
     if not isinstance(value, list | tuple) or not all(isinstance(name, str) and name for name in value):
-        raise ModelError(f"recipe: freeze: {value!r} is not a list of parameter names")
+        raise ModelError(f"recipe: {key}: {value!r} is not a list of names of parts (or parameters), nor a number of groups of layers")
     return tuple(value)

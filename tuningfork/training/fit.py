@@ -18,12 +18,16 @@ from tuningfork.training.augmentation import augment
 from tuningfork.training.data import TrainingData
 from tuningfork.training.device import autocast
 from tuningfork.training.discrepancy import mmd
+from tuningfork.training.ema import WeightAverage
+from tuningfork.training.freezing import keep_frozen
+from tuningfork.training.losses import smoothed
 from tuningfork.training.objective import Rows, make_objective
-from tuningfork.training.optimisers import keep_frozen, make_optimizer, set_step
+from tuningfork.training.optimisers import make_optimizer
 from tuningfork.training.pixels import DeviceStamps
 from tuningfork.training.recipe import Recipe
 from tuningfork.training.record import HISTORY
 from tuningfork.training.resume import ResumeFolder
+from tuningfork.training.schedules import set_step, warm_up_steps
 
 __all__ = ["Fit", "epoch_order"]
 
@@ -52,7 +56,7 @@ class Fit:
     """A training under way: the network and all that changes with it from epoch to epoch.
 
     With a `second` sample its features are aligned with the first one's. `source` then is the frozen network that encodes the first sample,
-    where the recipe asks for one.
+    where the recipe asks for one. Where it asks for a moving average of the weights, that is the network that is validated and kept.
     """
 
     module: nn.Module
@@ -76,6 +80,14 @@ class Fit:
         self.optimizer = make_optimizer(self.module, self.recipe)
         batches = len(epoch_order(self.data.train, self.recipe, torch.Generator()))
         self.total_steps = batches * self.recipe.epochs
+        self.warm_up = warm_up_steps(self.recipe.warm_up_epochs, batches)
+        # after the objective, whose hooks the average must have too
+        self.average = WeightAverage(self.module, self.recipe.ema) if self.recipe.ema else None
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is validated, chosen and saved: the average of the weights, or the one that learns."""
+        return self.module if self.average is None else self.average.module
 
     @property
     def finished(self) -> bool:
@@ -89,6 +101,8 @@ class Fit:
         if state is None:
             return 0
         self.module.load_state_dict(state["module"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"].cpu())
         torch.set_rng_state(state["rng"].cpu())
@@ -110,6 +124,8 @@ class Fit:
             "best_epoch": self.best_epoch,
             "history": [[row[name] for name in self.columns] for row in self.history],
         }
+        if self.average is not None:
+            state["average"] = self.average.state_dict()
         if self.device.type == "cuda":
             state["device_rng"] = torch.cuda.get_rng_state(self.device)
         self.resume_folder.save(state)
@@ -124,7 +140,7 @@ class Fit:
             validation_loss, parts = self.validate()
             if validation_loss < self.best_loss or self.recipe.keep == "last":
                 self.best_loss, self.best_epoch = validation_loss, epoch
-                self.resume_folder.save_best(self.module, epoch)
+                self.resume_folder.save_best(self.judged, epoch)
             seconds = time.perf_counter() - start
             row = dict(zip(HISTORY, (epoch, rate, train_loss, validation_loss, seconds), strict=True)) | parts
             self.history.append({name: row[name] for name in self.columns})
@@ -150,7 +166,7 @@ class Fit:
         others: Iterable[torch.Tensor | None] = [None] * len(order) if self.second is None or beside is None else self.second.images.batches(beside)
         with tqdm(total=self._images_per_epoch, unit="img", desc=f"epoch {epoch} {best}", disable=not on_terminal, leave=False, file=sys.stderr) as bar:
             for step, (rows, images, other) in enumerate(zip(order, self.data.images.batches(order), others, strict=True)):
-                rate = set_step(self.optimizer, self.recipe.schedule, first + step, self.total_steps)
+                rate = set_step(self.optimizer, self.recipe.schedule, first + step, self.total_steps, self.warm_up)
                 losses.append(self._step(rows, images, other, epoch))
                 if on_terminal and step % 10 == 0:
                     bar.set_postfix_str(f"loss {float(losses[-1]):.4f}")
@@ -165,7 +181,7 @@ class Fit:
         images = augment(images, self.recipe.augmentation, self.generator)
         if other is not None:
             other = augment(other, self.recipe.augmentation, self.generator)
-        targets = self.data.targets[torch.from_numpy(rows).to(self.device, non_blocking=True)]
+        targets = smoothed(self.data.targets[torch.from_numpy(rows).to(self.device, non_blocking=True)], self.recipe.label_smoothing)
         first, second = self._call(images, other)
         loss = self._total(first, second, targets, epoch)[0]
         if self.device.type == "cpu" and not torch.isfinite(loss):
@@ -173,6 +189,8 @@ class Fit:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update()
         return loss.detach()
 
     def _call(self, images: torch.Tensor, other: torch.Tensor | None) -> tuple[Rows, Rows | None]:
@@ -205,8 +223,8 @@ class Fit:
     @torch.inference_mode()
     def validate(self) -> tuple[float, dict[str, float]]:
         """The loss over all validation rows at once (a mean over batches would depend on how they are cut), and its parts."""
-        first = self._rows_of(self.source or self.module, self.data.images, self.data.validation)
-        second = None if self.second is None else self._rows_of(self.module, self.second.images, self.second.validation)
+        first = self._rows_of(self.source or self.judged, self.data.images, self.data.validation)
+        second = None if self.second is None else self._rows_of(self.judged, self.second.images, self.second.validation)
         targets = self.data.targets[torch.from_numpy(self.data.validation).to(self.device)]
         total, discrepancy = self._total(_thinned(first), None if second is None else _thinned(second), targets, None)
         loss = float(total)

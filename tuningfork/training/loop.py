@@ -16,13 +16,13 @@ from tuningfork.files import digest_of, read_json, sha256_of
 from tuningfork.networks import registry
 from tuningfork.networks.weights import load_weights, read_weights
 from tuningfork.training.adapt import SecondSample, make_second_sample
-from tuningfork.training.arrays import Stamps
+from tuningfork.training.arrays import Stamps, name_some
 from tuningfork.training.augmentation import number_of_views
 from tuningfork.training.data import TrainingData, make_training_data
 from tuningfork.training.device import choose_device, choose_precision, describe_machine, session
 from tuningfork.training.fit import Fit
+from tuningfork.training.freezing import freeze
 from tuningfork.training.latents import label_latents, split_tensors
-from tuningfork.training.optimisers import freeze
 from tuningfork.training.pixels import memory_budget
 from tuningfork.training.recipe import Recipe, make_recipe
 from tuningfork.training.record import HISTORY, write_model
@@ -117,7 +117,7 @@ def train(
         The recipe, the labels, the stamps or the parent's weights are wrong, or the training diverged (the ids of the batch are named; the
         state of the last good epoch stays in `resume_dir`).
     """
-    recipe = recipe if isinstance(recipe, Recipe) else make_recipe(recipe, task)
+    recipe = make_recipe(recipe.as_dict() if isinstance(recipe, Recipe) else recipe, task)
     where = choose_device(device)
     seeds = [int(value) for value in np.random.SeedSequence(seed).generate_state(4, np.uint64) >> 1]
     parent = _parent(parent_weights)
@@ -152,7 +152,9 @@ def train(
         fresh = _load_parent(module, Path(parent_weights), parent, network, targets) if parent_weights is not None and parent is not None else []
         module = module.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
         source = copy.deepcopy(module).requires_grad_(False).eval() if second is not None and recipe.alignment.frozen_source else None
-        freeze(module, recipe.freeze)
+        frozen = freeze(module, recipe.freeze)
+        if unlearnt := [name for name in frozen if parent is None or name in fresh]:
+            log.warning("recipe: freeze: %d frozen tensor(s) keep their random first weights, no parent has given any: %s", len(unlearnt), name_some(unlearnt))
         precision = choose_precision(recipe.precision, where)
         fingerprint = digest_of(
             {

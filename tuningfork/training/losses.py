@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from tuningfork.errors import ModelError
 
-__all__ = ["activate", "make_loss"]
+__all__ = ["activate", "make_loss", "smoothed"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 EPSILON = 1e-12
@@ -18,6 +18,11 @@ EPSILON = 1e-12
 def activate(outputs: Tensor, task: str) -> Tensor:
     """Raw outputs (n, K) to predictions: softmax for ``fractions`` and ``classes``, unchanged for ``regression`` (standardised units)."""
     return outputs if task == "regression" else torch.softmax(outputs, dim=1)
+
+
+def smoothed(targets: Tensor, amount: float) -> Tensor:
+    """Labels (n, K) of which the part `amount` is spread evenly over the K classes: (1 - amount) t + amount / K (Szegedy et al. 2016, section 7)."""
+    return targets * (1 - amount) + amount / targets.shape[1] if amount else targets
 
 
 def make_loss(name: str, task: str) -> Loss:

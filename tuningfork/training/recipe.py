@@ -41,7 +41,8 @@ class Optimizer:
     """An optimiser and its numbers; those that an optimiser does not know are ignored by it.
 
     `eps` is None for torch's default (1e-8; 1e-7, as Keras, for adadelta). `decay_biases: false` keeps weight decay to tensors of two or
-    more dimensions: the kernels, as a Keras kernel regulariser does.
+    more dimensions: the kernels, as a Keras kernel regulariser does. `layer_decay` is the factor on the learning rate from one of the network's
+    groups of layers to the one before it, towards the images (1: the same rate for all); the factors of `groups` come on top.
     """
 
     name: str = "adam"
@@ -53,6 +54,7 @@ class Optimizer:
     rho: float = 0.95
     eps: float | None = None
     decay_biases: bool = True
+    layer_decay: float = 1.0
     groups: dict[str, Group] = field(default_factory=dict)
 
 
@@ -136,13 +138,17 @@ class Recipe:
     """How to train; see `make_recipe` for the dictionary it is made from.
 
     `draws_per_epoch` 1 visits every training row once an epoch in random order; any other value draws that many times N_train rows with
-    replacement. `patience` 0 never stops early. `freeze` names parameters by prefix. `keep` is the epoch whose weights stay: that of the
-    ``best`` validation loss, or the ``last``, as several published codes did.
+    replacement. `patience` 0 never stops early. `freeze` names parts or parameters, or is the number of the network's groups of layers, from
+    the images on, that do not learn. `keep` is the epoch whose weights stay: that of the ``best`` validation loss, or the ``last``, as several
+    published codes did. In the first `warm_up_epochs` (not necessarily whole) the learning rate rises linearly, step by step. `ema` is the decay
+    of a moving average of the weights, which is then validated, chosen and saved (0: none; see `tuningfork.training.ema`).
+    `label_smoothing` is the part of every training label that is spread evenly over all classes; validation takes the labels as they are.
     """
 
     loss: str = "cross_entropy"
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: str = "constant"
+    warm_up_epochs: float = 0.0
     batch_size: int = 32
     epochs: int = 100
     patience: int = 20
@@ -151,7 +157,9 @@ class Recipe:
     normalisation: dict[str, Any] = field(default_factory=lambda: {"name": "asinh_sky"})
     precision: str = "auto"
     label_shuffle: bool = False
-    freeze: tuple[str, ...] = ()
+    ema: float = 0.0
+    label_smoothing: float = 0.0
+    freeze: tuple[str, ...] | int = ()
     keep: str = "best"
     elbo: Elbo = field(default_factory=Elbo)
     forest: Forest = field(default_factory=Forest)
@@ -165,7 +173,7 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """The complete recipe as JSON-able values."""
         plain = asdict(self)
-        plain["freeze"] = list(self.freeze)
+        plain["freeze"] = self.freeze if isinstance(self.freeze, int) else list(self.freeze)
         plain["augmentation"]["zoom"] = self.augmentation.zoom if isinstance(self.augmentation.zoom, int | float) else list(self.augmentation.zoom)
         return plain
 
@@ -184,7 +192,8 @@ def make_recipe(raw: Mapping[str, Any], task: str | None = None) -> Recipe:
     Raises
     ------
     ModelError
-        A key that no recipe has (the nearest valid one is named), a value of the wrong type or out of range, or a loss that does not fit `task`.
+        A key that no recipe has (the nearest valid one is named), a value of the wrong type or out of range, keys that contradict each other, or a
+        loss or label smoothing that does not fit `task`.
     """
     checks.check_keys(raw, [f.name for f in fields(Recipe)], "recipe")
     values = dict(raw)
@@ -198,6 +207,7 @@ def make_recipe(raw: Mapping[str, Any], task: str | None = None) -> Recipe:
         loss=checks.choice(values, "loss", LOSSES, Recipe.loss),
         optimizer=_optimizer(optimizer),
         schedule=checks.choice(values, "schedule", SCHEDULES, Recipe.schedule),
+        warm_up_epochs=checks.number(values, "warm_up_epochs", Recipe.warm_up_epochs, 0),
         batch_size=checks.whole(values, "batch_size", Recipe.batch_size, 1),
         epochs=checks.whole(values, "epochs", Recipe.epochs, 1),
         patience=checks.whole(values, "patience", Recipe.patience, 0),
@@ -206,19 +216,33 @@ def make_recipe(raw: Mapping[str, Any], task: str | None = None) -> Recipe:
         normalisation=_normalisation(checks.section(values, "normalisation")),
         precision=checks.choice(values, "precision", PRECISIONS, Recipe.precision),
         label_shuffle=checks.flag(values, "label_shuffle", False),
-        freeze=checks.names(values.get("freeze")),
+        ema=checks.fraction(values, "ema", Recipe.ema),
+        label_smoothing=checks.fraction(values, "label_smoothing", Recipe.label_smoothing),
+        freeze=checks.parts(values, "freeze"),
         keep=checks.choice(values, "keep", KEEP, Recipe.keep),
         elbo=_elbo(checks.section(values, "elbo")),
         forest=_forest(checks.section(values, "forest")),
         alignment=_alignment(checks.section(values, "alignment")),
     )
+    _check_together(recipe, task)
+    return recipe
+
+
+def _check_together(recipe: Recipe, task: str | None) -> None:
+    """Refuse what is right key by key and wrong together, or for this task."""
     if recipe.unsupervised and task not in (None, "classes"):
         raise ModelError(f"recipe.loss: elbo learns latents, and a forest on them gives classes: it needs a sample with task classes, not {task}")
     if task == "regression" and recipe.loss == "cross_entropy":
         raise ModelError("recipe.loss: cross_entropy needs classes or fractions; use rmse or mse for a regression")
     if task == "regression" and recipe.loss == "per_sample_rmse":
         raise ModelError("recipe.loss: per_sample_rmse compares fractions; use rmse or mse for a regression")
-    return recipe
+    if recipe.label_smoothing and (recipe.unsupervised or task not in (None, "classes")):
+        what = "an autoencoder learns without labels" if recipe.unsupervised else f"the labels of task {task} are measured values"
+        raise ModelError(f"recipe.label_smoothing: only classes are smoothed, and {what}; set label_smoothing: 0")
+    if recipe.warm_up_epochs and recipe.schedule == "one_cycle":
+        raise ModelError("recipe.warm_up_epochs: a one_cycle begins with a rise of its own; set warm_up_epochs: 0, or take schedule cosine or constant")
+    if recipe.warm_up_epochs >= recipe.epochs:
+        raise ModelError(f"recipe.warm_up_epochs: a warm-up of {recipe.warm_up_epochs:g} epochs leaves nothing of the {recipe.epochs} to train in")
 
 
 def _group(values: Mapping[str, Any]) -> Group:
@@ -237,6 +261,7 @@ def _optimizer(values: Mapping[str, Any]) -> Optimizer:
         rho=checks.number(values, "rho", Optimizer.rho, 0, 1),
         eps=None if values.get("eps") is None else checks.number(values, "eps", 1e-8, 0, exclusive=True),
         decay_biases=checks.flag(values, "decay_biases", True),
+        layer_decay=checks.number(values, "layer_decay", Optimizer.layer_decay, 0, 1, exclusive=True),
         groups=values["groups"],
     )
 
