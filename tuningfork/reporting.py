@@ -7,7 +7,7 @@ import csv
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +15,25 @@ import numpy as np
 
 from tuningfork.analysis.evaluate import compare, evaluate
 from tuningfork.analysis.rows import Rows, join
-from tuningfork.publishing import figures
+from tuningfork.publishing import figures, wording
+from tuningfork.publishing.figures_base import pretty
 from tuningfork.stamps.store import StampSet
 
 SCALARS = ("snr", "zoom", "n_neighbours")
 EXAMPLES = 12
 BREAKDOWNS = ("band", "filter_group", "magnitude", "zoom")
-METRIC_LABELS = {"per_sample_rmse": "per-sample RMSE", "mse": "mean squared error", "rmse": "RMSE"}
 RANGES = ("UV", "optical", "NIR")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One model on its own sample: what the figures are drawn from."""
+    """One model on its own sample: what the figures are drawn from; `latents` are those (N, D) of every autoencoder among the compared models."""
 
     rows: Rows
     stamps: StampSet
     metrics: dict[str, Any]
     spec: Mapping[str, Any]
+    latents: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def evaluate_model(objects: dict[str, np.ndarray], predictions: Mapping[str, dict[str, np.ndarray]], stamps: StampSet, spec: Mapping[str, Any]) -> Evaluation:
@@ -71,7 +72,16 @@ def evaluate_model(objects: dict[str, np.ndarray], predictions: Mapping[str, dic
         for other in others
         if metrics["sections"]["test"]
     }
-    return Evaluation(join(objects, predictions[name], targets, task), stamps, metrics, spec)
+    found = {model: join(objects, columns, targets, task) for model, columns in predictions.items()}
+    # The model it started from comes first, so that a row of pictures goes from before to after.
+    latents = {model: block for model in [*others, name] if (block := latents_of(found[model].predictions)) is not None}
+    return Evaluation(found[name], stamps, metrics, spec, latents if name in latents else {})
+
+
+def latents_of(predictions: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """The coordinates ``z_00``, ``z_01``, ... (N, D) of the latent space, in order; None where the network has fewer than two."""
+    names = sorted(name for name in predictions if re.fullmatch(r"z_\d+", name))
+    return np.column_stack([np.asarray(predictions[name], float) for name in names]) if len(names) > 1 else None
 
 
 def read_history(path: str | Path) -> dict[str, np.ndarray]:
@@ -84,17 +94,24 @@ def read_history(path: str | Path) -> dict[str, np.ndarray]:
 def draw_learning_curves(histories: Mapping[str, Mapping[str, np.ndarray]], spec: Mapping[str, Any], path: str) -> None:
     """Training and validation loss of the model, its folds and the models beside it."""
     best = {name: int(history["epoch"][np.nanargmin(history["validation_loss"])]) for name, history in histories.items()}
-    figures.save(
-        figures.learning_curves(
-            histories, best_epoch=best, loss_label=METRIC_LABELS.get(spec["loss"], spec["loss"].replace("_", " ")), simulated=spec["simulated"]
-        ),
-        path,
-    )
+    figures.save(figures.learning_curves(histories, best_epoch=best, loss_label=wording.loss(spec["loss"]), simulated=spec["simulated"]), path)
 
 
 def draw_comparison(found: Evaluation, path: str) -> None:
-    """The headline metric of the model, its companions, the baselines and the floor."""
-    figures.save(figures.metric_comparison(comparison_rows(found.metrics), metric_label=_metric_label(found), simulated=found.spec["simulated"]), path)
+    """The headline metric of the model, its companions, the baselines and the floor; of autoencoders the latent spaces, coloured by class, below it."""
+    spec, shown = found.spec, found.rows.usable
+    # The whole sample, labelled or not: an adaptation moves all of it.
+    latents = {name: block[shown] for name, block in found.latents.items()}
+    label = found.rows.objects.get("label", np.full(len(shown), ""))[shown]
+    figure = figures.metric_comparison(
+        comparison_rows(found.metrics),
+        metric_label=_metric_label(found),
+        latents=latents,
+        label=label,
+        class_names=spec["targets"],
+        simulated=spec["simulated"],
+    )
+    figures.save(figure, path)
 
 
 def comparison_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -129,10 +146,10 @@ def draw_groups(found: Evaluation, path: str) -> None:
     names = {
         "band": "filter",
         "filter_group": "wavelength range",
-        "magnitude": "magnitude in the filter",
+        "magnitude": "magnitude" if "arcsec_per_pixel" in found.rows.objects else "magnitude in the filter",
         "zoom": "zoom (output / native pixels)",
         "label": "true class",
-        "true value": f"true {found.spec['targets'][0]}",
+        "true value": f"true {_quantity(found.spec['targets'][0])}",
     }
     panels: dict[str, list[dict[str, Any]]] = {}
     for name, table in (section["by"] if section else {}).items():
@@ -141,7 +158,7 @@ def draw_groups(found: Evaluation, path: str) -> None:
         beside = "filter mean" if any("filter mean" in entry["baselines"] for entry in table.values()) else "mean"
         panels[names.get(name, name)] = [
             {
-                "group": group,
+                "group": pretty(group) if name == "label" else group,
                 "n": entry["headline"]["n"],
                 "estimates": {found.spec["model"]: (entry["headline"]["value"], entry["headline"]["lo"], entry["headline"]["hi"])},
                 "baselines": {beside: entry["baselines"][beside]["value"]} if beside in entry["baselines"] else {},
@@ -167,10 +184,16 @@ def _in_order(group: str) -> tuple[float, str]:
 
 
 def draw_calibration(found: Evaluation, path: str) -> None:
-    """Reliability of probabilities; for regression, predicted against true values with their spread."""
+    """Reliability of probabilities; for regression, the mean true value at each predicted one and how often the given errors hold."""
     chosen, spec = _shown_rows(found), found.spec
     if spec["task"] == "regression":
-        _scatter(found, chosen, path, with_error=True)
+        target, rows = spec["targets"][0], found.rows
+        spread, (label, unit) = rows.predictions.get(f"{target}_std"), wording.quantity(target)
+        error = None if spread is None else np.asarray(spread, float)[chosen]
+        drawn = figures.regression_calibration(
+            rows.observed[chosen, 0], rows.predicted[chosen, 0], label=label, unit=unit, error=error, simulated=spec["simulated"]
+        )
+        figures.save(drawn, path)
         return
     predicted, observed, classes = found.rows.predicted[chosen], found.rows.observed[chosen], spec["task"] == "classes"
     figures.save(figures.calibration(predicted, observed, spec["targets"], classes=classes, simulated=spec["simulated"]), path)
@@ -180,7 +203,7 @@ def draw_confusion(found: Evaluation, path: str) -> None:
     """Confusion of the clear cases; for regression, predicted against true values."""
     spec, section = found.spec, _main_section(found.metrics)
     if spec["task"] == "regression":
-        _scatter(found, _shown_rows(found), path, with_error=False)
+        _scatter(found, _shown_rows(found), path)
         return
     counts = section["confusion"]["counts"] if section and section["confusion"]["counts"] else np.zeros((len(spec["targets"]),) * 2, int)
     truth = "most votes" if spec["task"] == "fractions" else "true class"
@@ -198,7 +221,8 @@ def draw_examples(found: Evaluation, path: str) -> None:
     pixels = found.stamps.take(found.stamps.index_of(ids)) if len(shown) else np.zeros((0, 1, 8, 8))
     if spec["task"] == "regression":
         titles = [f"{name}\n{rows.predicted[row, 0]:.3f} (true {rows.observed[row, 0]:.3f})" for name, row in zip(ids.tolist(), shown.tolist(), strict=True)]
-        figures.save(figures.stamp_gallery(pixels, titles, ncols=4, simulated=spec["simulated"]), path)
+        heading = f"{_quantity(spec['targets'][0])}: predicted (true), from well to badly predicted"
+        figures.save(figures.stamp_gallery(pixels, titles, ncols=4, heading=heading, simulated=spec["simulated"]), path)
         return
     classes = spec["task"] == "classes"
     figure = figures.example_predictions(
@@ -207,12 +231,15 @@ def draw_examples(found: Evaluation, path: str) -> None:
     figures.save(figure, path)
 
 
-def _scatter(found: Evaluation, chosen: np.ndarray, path: str, *, with_error: bool) -> None:
-    target, rows = found.spec["targets"][0], found.rows
-    spread = rows.predictions.get(f"{target}_std")
-    error = np.asarray(spread, float)[chosen] if with_error and spread is not None else None
-    figure = figures.regression_scatter(rows.observed[chosen, 0], rows.predicted[chosen, 0], label=target, error=error, simulated=found.spec["simulated"])
+def _scatter(found: Evaluation, chosen: np.ndarray, path: str) -> None:
+    rows, (label, unit) = found.rows, wording.quantity(found.spec["targets"][0])
+    figure = figures.regression_scatter(rows.observed[chosen, 0], rows.predicted[chosen, 0], label=label, unit=unit, simulated=found.spec["simulated"])
     figures.save(figure, path)
+
+
+def _quantity(target: str) -> str:
+    label, unit = wording.quantity(target)
+    return f"{label} ({unit})" if unit else label
 
 
 def _shown_rows(found: Evaluation) -> np.ndarray:
@@ -226,13 +253,15 @@ def _main_section(metrics: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _metric_label(found: Evaluation) -> str:
     name = found.metrics["headline"]
-    return f"RMSE of {found.spec['targets'][0]}" if name == "rmse" else METRIC_LABELS.get(name, name.replace("_", " "))
+    return f"RMSE of {_quantity(found.spec['targets'][0])}" if name == "rmse" else wording.loss(name)
 
 
 def draw_sample(
     objects: Mapping[str, np.ndarray], ledger: Mapping[str, np.ndarray], stamps: StampSet, *, simulated: bool, seed: int, gallery: str, scatter: str
 ) -> None:
-    """A gallery of random usable stamps, and magnitude against size of every selected object coloured by status."""
+    """A gallery of random usable stamps, and what became of every selected object: magnitude against size coloured by status; where the size is the same
+    for all, or magnitudes are missing, the map of the sky.
+    """
     rng = np.random.default_rng(seed)
     good = np.flatnonzero(np.isin(stamps.status, ("ok", "partial")))
     shown = np.sort(rng.permutation(good)[:36])
@@ -240,11 +269,22 @@ def draw_sample(
     rows = [place[name] for name in stamps.object_id[shown].tolist()]
     titles = [_title(objects, row) for row in rows]
     pixels = stamps.take(shown) if len(shown) else np.zeros((0, 1, 8, 8))
-    figures.save(figures.stamp_gallery(pixels, titles, ncols=9, simulated=simulated), gallery)
+    figures.save(figures.stamp_gallery(pixels, titles, ncols=9, heading=_bands(objects), simulated=simulated), gallery)
     status = dict(zip(ledger["object_id"].tolist(), ledger["status"].tolist(), strict=True))
     states = np.array([status[name] for name in objects["object_id"].tolist()])
-    if "mag" in objects and "stamp_arcsec" in objects:
+    magnitude, side = (_known(objects, name) for name in ("mag", "stamp_arcsec"))
+    if _differ(side[np.isfinite(magnitude)]):
         figure = figures.magnitude_size(objects["mag"], objects["stamp_arcsec"], states, size_label="side of the stamp (arcsec)", simulated=simulated)
+    elif np.isfinite(_known(objects, "ra") + _known(objects, "dec")).any():
+        figure = figures.sky_map(
+            objects["ra"],
+            objects["dec"],
+            states,
+            magnitude=magnitude,
+            magnitude_label="magnitude in the catalogue",
+            size_label=_side(side),
+            simulated=simulated,
+        )
     else:
         names, counts = np.unique(states, return_counts=True)
         figure = figures.counts(dict(zip(names.tolist(), counts.tolist(), strict=True)), label="number of objects", simulated=simulated)
@@ -252,7 +292,32 @@ def draw_sample(
 
 
 def _title(objects: Mapping[str, np.ndarray], row: int) -> str:
-    parts = [str(objects["band"][row]).upper()] if "band" in objects else []
+    parts = [str(objects["band"][row]).upper()] if "band" in objects and not _bands(objects) else []
+    if "label" in objects and str(objects["label"][row]):
+        parts.append(pretty(str(objects["label"][row])))
     if "mag" in objects and np.isfinite(objects["mag"][row]):
-        parts.append(f"{objects['mag'][row]:.1f}")
+        parts.append(f"{objects['mag'][row]:.1f}" if parts else f"mag {objects['mag'][row]:.1f}")
     return " ".join(parts) or str(objects["object_id"][row])
+
+
+def _bands(objects: Mapping[str, np.ndarray]) -> str:
+    """A heading for the stamps of a cutout service, which all show the same bands; '' for others."""
+    if "arcsec_per_pixel" not in objects or not len(objects["object_id"]):
+        return ""
+    layers, bands = (sorted(set(np.asarray(objects[name]).astype(str).tolist())) if name in objects else [] for name in ("field", "band"))
+    return f"{', '.join(layers)}: {', '.join(bands)}; north up, east left" if len(bands) == 1 else ""
+
+
+def _known(objects: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """A column of numbers (N,), NaN where it is not known or not there."""
+    return np.asarray(objects[name], dtype=float) if name in objects else np.full(len(objects["object_id"]), np.nan)
+
+
+def _differ(values: np.ndarray) -> bool:
+    known = values[np.isfinite(values)]
+    return bool(len(known)) and bool(np.ptp(known) > 1e-6 * np.abs(known).max())
+
+
+def _side(values: np.ndarray) -> str:
+    known = values[np.isfinite(values)]
+    return "" if not len(known) else f"side of every stamp: {known[0]:.4g} arcsec" if not _differ(known) else "stamps of different sides"

@@ -32,6 +32,7 @@ METRICS = [
 ]
 MAGNITUDE, SIZE = RNG.uniform(18, 24, 120), RNG.uniform(0.3, 3, 120)
 STATUS = np.array(list(STATUSES) * 15)
+LATENTS, KINDS = RNG.normal(size=(120, 4)) * [3, 1, 0.1, 0.1], np.array(["smooth", "disk", ""] * 40)
 EDGES = [("get", "cut"), ("cut", "train"), ("get", "train"), ("train", "predict"), ("cut", "predict")]
 
 FIGURES = {
@@ -44,6 +45,9 @@ FIGURES = {
     "rmse_by": lambda **k: figures.rmse_by({"filter": [ROW]}, **k),
     "metric_comparison": lambda **k: figures.metric_comparison(METRICS, **k),
     "regression_scatter": lambda **k: figures.regression_scatter(TRUE, TRUE + 0.1, label="12 + log(O/H)", unit="dex", **k),
+    "regression_calibration": lambda **k: figures.regression_calibration(TRUE, TRUE + 0.1, label="12 + log(O/H)", unit="dex", error=TRUE / 90, **k),
+    "latent_map": lambda **k: figures.latent_map({"before": LATENTS, "after": -LATENTS}, KINDS, ["smooth", "disk"], **k),
+    "sky_map": lambda **k: figures.sky_map(MAGNITUDE, SIZE, STATUS, magnitude=MAGNITUDE, **k),
     "rule_graph": lambda **k: figures.rule_graph(EDGES, ["get", "cut", "train", "predict"], **k),
     "magnitude_size": lambda **k: figures.magnitude_size(MAGNITUDE, SIZE, STATUS, limit=24.5, **k),
 }

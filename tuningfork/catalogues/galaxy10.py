@@ -42,7 +42,7 @@ COLUMNS: dict[str, common.Info] = {
     **{name: common.COLUMNS[name] for name in ("object_id", "galaxy_id", "ra", "dec", "redshift", "label")},
     "row": (None, "meta.number", "Row in the HDF5 file, from 0"),
     "ans": (None, "meta.code.class;src.morph.type", "Number of the class, 0 to 9"),
-    "pxscale": ("arcsec/pix", "instr.pixel", "Pixel scale of the picture"),
+    "pxscale": ("arcsec/pix", "instr.scale", "Pixel scale of the picture"),
     "north": (None, "meta.code", "True north of declination 32.375: BASS and MzLS; else DECaLS"),
 }
 

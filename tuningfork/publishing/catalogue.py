@@ -22,6 +22,10 @@ SIMULATED_MARK = "SIM-"
 FILTER_ALIASES = {"F850LP": "F850W"}
 _PER_BAND = re.compile(r"mag(_mass)?(_err|_limit)?_(?P<band>f\d{3}[a-z]{1,2})$")
 _FEATURES = ("z_", "reconstruction_", "ssim")
+_OPTIONAL = ("mag", "mag_err", "petrosian_radius_arcsec", "snr", "n_neighbours")
+"""Columns of mosaics that a cutout sample may have no values for; a column of blanks is then left out."""
+_SIGNIFICANT = 12
+"""Digits of the survey's own numbers: more than any was measured with, and fewer than the noise of binary fractions (0.028876000000000346)."""
 _INTERNAL = {
     "band",
     "file_version",
@@ -80,7 +84,8 @@ def assemble(
     SampleError
         Ids that are not unique or belong to no object; a selected object that the ledger has lost; simulated ids in a table not marked as simulated.
     """
-    targets, names = list(targets), dict(names or {})
+    targets, cutouts = list(targets), is_cutouts(objects)
+    names = {**({"filter": "bands"} if cutouts else {}), **(names or {})}
     selected, in_ledger = ids_of(objects, "objects"), ids_of(ledger, "the ledger")
     lost = np.setdiff1d(selected, in_ledger)
     if len(lost):
@@ -99,7 +104,9 @@ def assemble(
     for name in ("galaxy_id", "catalogue_id", "field"):
         values[name] = from_objects.text(name)
     if "band" in objects.colnames:
-        values["filter"] = np.ma.asarray(np.char.upper(from_objects.text("band").data))
+        bands = from_objects.text("band").data
+        # HST filters are written F160W; the bands of the wide surveys are lower case, and y is not Y.
+        values["filter"] = np.ma.asarray(bands if cutouts else np.char.upper(bands))
     for name in ("ra", "dec"):
         # Where a stamp was cut, the WCS at its centre says better where it is than a catalogue of four decimals.
         listed, seen = from_objects.number(name), from_stamps.number(name)
@@ -124,8 +131,9 @@ def assemble(
         values[name] = own.astype(int) if name == "n_neighbours" else own
     in_training = np.ma.filled(from_predictions.number("in_training"), 0).astype(bool)
     values |= {"status": np.ma.asarray(status), "in_training": np.ma.asarray(in_training), "split": from_objects.text("split")}
-    values["flag"] = np.ma.asarray(flags_of(values, objects, from_objects, usable, predicted, len(selected), training_ranges(values)))
     of_folder = any(origin.get("catalogue") == "folder" for origin in origins_of(objects))
+    mosaic = not (cutouts or of_folder)
+    values["flag"] = np.ma.asarray(flags_of(values, objects, from_objects, usable, predicted, len(selected), training_ranges(values), mosaic=mosaic))
     values["origin"] = np.ma.asarray(np.full(n, "simulated" if simulated else "folder" if of_folder else "archive"))
 
     specs = COMMON | columns.target_specs(targets, task, {**_described(objects, predictions, targets, task), **(described or {})})
@@ -133,14 +141,21 @@ def assemble(
     order = ["object_id", "galaxy_id", "catalogue_id", "field", "filter", "ra", "dec", "mag", "mag_err", "mag_limit", "petrosian_radius_arcsec", "stamp_arcsec"]
     order += [*targets, *(f"{t}_std" for t in targets), "snr", "zoom", "n_neighbours", "flag", "status", "in_training", "split"]
     for name in order:
+        if cutouts and name in _OPTIONAL and not _says_anything(values[name]):
+            continue
         if name in values and not (
             name in ("catalogue_id", "mag_limit", "galaxy_id", "field") and name not in objects.colnames and not _says_anything(values[name])
         ):
             spec = columns.spec_of(objects[name], specs[name]) if name in objects.colnames and name not in targets else specs[name]
+            if cutouts and name in columns.CUTOUTS:
+                spec = spec._replace(description=columns.CUTOUTS[name].description + _twin(objects, name))
             columns.add(table, names.get(name, name), values[name], spec)
     _add_features(table, predictions, from_predictions, usable, targets)
     _add_labels(table, objects, from_objects, targets, task, specs)
-    _add_own(table, objects, from_objects, {*order, *names.values()}, names)
+    silent = {"petrosian_flag"} if cutouts and not set(from_objects.text("petrosian_flag").data.tolist()) - {"", "none"} else set()
+    _add_own(table, objects, from_objects, {*order, *names.values(), *silent}, names)
+    if task == "classes" and "label" in table.colnames:
+        table["label"].info.description = columns.LABEL.description
     columns.add(table, "origin", values["origin"], specs["origin"])
     if "filter" in table.colnames and (aliases := {f: a for f, a in FILTER_ALIASES.items() if f in set(table["filter"].tolist())}):
         table["filter"].info.description += "; " + ", ".join(f"{f} is called {a} in the published description" for f, a in aliases.items())
@@ -152,6 +167,24 @@ def origins_of(table: Table) -> list[dict[str, Any]]:
     """The origins in a table's metadata, as a list."""
     found = table.meta.get("origin", [])
     return [dict(o) for o in (found if isinstance(found, list) else [found])]
+
+
+def is_cutouts(objects: Table) -> bool:
+    """Whether the stamps are cutouts of a service: each object then has the scale that was asked for."""
+    return "arcsec_per_pixel" in objects.colnames
+
+
+def _twin(objects: Table, name: str) -> str:
+    """`` (column petroMag_r: Petrosian magnitude in r)`` where a column of the survey's own holds the same numbers as the common column `name`."""
+    if name not in ("mag", "petrosian_radius_arcsec") or name not in objects.colnames or not _says_anything(columns.masked(objects, name)):
+        return ""
+    common = columns.masked(objects, name)
+    for other in objects.colnames:
+        if other != name and objects[other].ndim == 1 and objects[other].dtype.kind == "f":
+            own = columns.masked(objects, other)
+            if np.array_equal(np.ma.getmaskarray(own), np.ma.getmaskarray(common)) and np.array_equal(own.filled(0), common.filled(0)):
+                return f" (column {other}: {objects[other].info.description or other})"
+    return ""
 
 
 def is_simulated(objects: Table, claimed: bool = False) -> bool:
@@ -225,7 +258,17 @@ def _add_own(table: Table, objects: Table, join: Join, used: set[str], names: Ma
         values: np.ndarray = join.text(name) if kind in "OUS" else join.number(name)
         if kind in "iub":
             values = values.astype(np.int64)
+        elif kind == "f":
+            values = np.ma.MaskedArray(_significant(np.ma.getdata(values)), mask=np.ma.getmaskarray(values))
         columns.add(table, names.get(name, name), values, columns.spec_of(objects[name], COMMON.get(name)))
+
+
+def _significant(values: np.ndarray) -> np.ndarray:
+    """Numbers (N,) rounded to so many significant digits that only the noise of binary fractions goes."""
+    known = np.isfinite(values) & (values != 0)
+    result = np.array(values, dtype=float)
+    result[known] = [float(f"{v:.{_SIGNIFICANT}g}") for v in result[known].tolist()]
+    return result
 
 
 def _says_anything(values: np.ma.MaskedArray) -> bool:

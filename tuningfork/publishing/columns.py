@@ -38,6 +38,7 @@ COMMON: dict[str, Spec] = {
     "mag_limit": Spec("mag", "phot.mag;stat.max", "Limiting magnitude in the filter (AB) where not detected: a limit, not a measurement", 4),
     "petrosian_radius_arcsec": Spec("arcsec", "phys.angSize;src", "Petrosian radius (eta = 0.2), semi-major axis", 4),
     "stamp_arcsec": Spec("arcsec", "phys.angSize;meta.file", "Side of the square stamp", 4),
+    "arcsec_per_pixel": Spec("arcsec/pix", "instr.scale", "Scale of the cutout asked for", 8),
     "petrosian_flag": Spec(None, "meta.code", "Petrosian radius: '' measured, 'floor' at the lower limit of its measurement, 'none' not available"),
     "x_pix": Spec("pix", "pos.cartesian.x;instr.det", "X on the native mosaic; the centre of the first pixel is 1", 4),
     "y_pix": Spec("pix", "pos.cartesian.y;instr.det", "Y on the native mosaic; the centre of the first pixel is 1", 4),
@@ -46,7 +47,12 @@ COMMON: dict[str, Spec] = {
     "n_neighbours": Spec(None, "meta.number", "Other sources within the stamp"),
     "flag": Spec(None, "meta.code", "Bits: see the documentation of the flag"),
     "status": Spec(None, "meta.code.status", "Status of the stamp: ok, partial, or why there is none"),
-    "in_training": Spec(None, "meta.code", "Whether the main network was trained on this row; the published values are then out of fold where folds exist"),
+    "in_training": Spec(
+        None,
+        "meta.code",
+        "Whether the main network learned from this row: from its label, or from its pixels alone (autoencoders, the second sample of an adaptation); "
+        "the published values are then out of fold where folds exist",
+    ),
     "split": Spec(None, "meta.code", "Side of the split: train, validation, test, guard (left out) or unlabelled"),
     "n_votes": Spec(None, "meta.number", "Number of people who classified the stamp"),
     "origin": Spec(
@@ -55,6 +61,17 @@ COMMON: dict[str, Spec] = {
         "'archive' for measured rows, 'folder' for pictures of a folder, 'simulated' for rows of a simulated sky: these are not galaxies",
     ),
 }
+
+CUTOUTS: dict[str, Spec] = {
+    "object_id": COMMON["object_id"]._replace(description="Identifier of the object"),
+    "galaxy_id": COMMON["galaxy_id"]._replace(description="Identifier of the galaxy, the same for repeat observations"),
+    "field": COMMON["field"]._replace(description="Images of the stamp: the layer of the cutout service"),
+    "filter": COMMON["filter"]._replace(description="Bands of the stamp's planes, from short to long wavelengths"),
+    "mag": COMMON["mag"]._replace(description="Magnitude of the object in the input catalogue"),
+    "petrosian_radius_arcsec": COMMON["petrosian_radius_arcsec"]._replace(description="Petrosian radius in the input catalogue"),
+}
+"""What differs where a stamp is one picture of all bands from a cutout service: there is no photometry in a filter of its own."""
+LABEL = Spec(None, "src.class", "Class of the label that training or testing used; empty where there is none")
 
 
 def target_specs(targets: list[str], task: str, described: Mapping[str, tuple[str | None, str, str]] | None = None) -> dict[str, Spec]:

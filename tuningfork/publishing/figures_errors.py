@@ -1,6 +1,7 @@
 """Figures of predictions against truth: calibration of fractions, confusion of classes, scatter of a regression."""
 
 from collections.abc import Sequence
+from math import erf
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,8 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from tuningfork.publishing.figures_base import BLUE, GREY, VERMILION, blank, new_figure, plain, pretty, styled
 
-__all__ = ["calibration", "confusion", "regression_scatter"]
+__all__ = ["calibration", "confusion", "regression_calibration", "regression_scatter"]
 
+CROWDED = 5
+"""With more classes than this, empty cells of a confusion stay empty."""
+FEW = 5
+"""A bin of fewer objects is drawn hollow, without error bar and line: its mean says little, its scatter nothing."""
+
+BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.5}
 Floats = NDArray[np.float64]
 
 
@@ -81,9 +88,11 @@ def _reliability(axes: Axes, p: Floats, t: Floats, bins: int) -> None:
     mean_p, mean_t, square = (np.bincount(index, weights=w, minlength=bins)[some] / count for w in (p, t, t * t))
     error = np.sqrt(np.maximum(square - mean_t**2, 0) / np.maximum(count - 1, 1))
     axes.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--")
-    axes.errorbar(mean_p, mean_t, yerr=np.where(count > 1, error, 0), fmt="o-", ms=4, lw=1.1, color=BLUE)
+    enough = count >= FEW
+    axes.errorbar(mean_p[enough], mean_t[enough], yerr=error[enough], fmt="o-", ms=4, lw=1.1, color=BLUE)
+    axes.plot(mean_p[~enough], mean_t[~enough], "o", ms=4, mfc="white", mec=BLUE, mew=1, zorder=3)
     gap = float((count * np.abs(mean_p - mean_t)).sum() / max(1, count.sum())) if len(p) else float("nan")
-    axes.text(0.04, 0.96, f"mean gap {gap:.3f}\nN = {len(p):,}", transform=axes.transAxes, va="top", fontsize=8, color="#333333")
+    axes.text(0.04, 0.96, f"mean gap {gap:.3f}\nN = {len(p):,}", transform=axes.transAxes, va="top", fontsize=8, color="#333333", bbox=BOX, zorder=4)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     axes.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
@@ -121,6 +130,8 @@ def confusion(matrix: ArrayLike, class_names: Sequence[str], *, truth_label: str
     for i in range(k):
         for j in range(k):
             share = f"{100 * fraction[i, j]:.0f} %" if total[i, 0] else "-"
+            if k > CROWDED and total[i, 0] and not counts[i, j]:
+                continue  # a field of zeros hides the numbers
             ink = "black" if fraction[i, j] > 0.55 else "white"
             axes.text(j, i, f"{counts[i, j]:,.0f}\n{share}", ha="center", va="center", color=ink, fontsize=9)
     names = [pretty(name) for name in class_names]
@@ -192,6 +203,58 @@ def regression_scatter(true: ArrayLike, predicted: ArrayLike, *, label: str, uni
     text = f"N = {len(d):,}\nRMSE {np.sqrt(np.mean(d**2)):.4g}{space}\nNMAD {nmad:.4g}{space}\nbias {np.mean(d):+.3g}{space}"
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 2.5}
     upper.text(0.035, 0.965, text, transform=upper.transAxes, va="top", bbox=box)
+    return figure
+
+
+@styled
+def regression_calibration(
+    true: ArrayLike, predicted: ArrayLike, *, label: str, unit: str = "", error: ArrayLike | None = None, simulated: bool = False
+) -> Figure:
+    """Whether predicted values can be taken at their word: mean true value at each predicted one, and how often the given errors hold.
+
+    Parameters
+    ----------
+    true, predicted : array_like, shape (N,)
+        In the same unit; pairs with a NaN are left out.
+    label, unit : str
+        Name and unit of the quantity.
+    error : array_like, shape (N,), optional
+        One standard deviation of each prediction; adds the share of true values within a multiple of it, beside that of a Gaussian.
+    """
+    t, p = _pair(true, predicted)
+    good = np.isfinite(t) & np.isfinite(p)
+    sigma = np.full(len(t), np.nan) if error is None else np.asarray(error, dtype=float)
+    t, p, sigma = t[good], p[good], sigma[good]
+    known = np.isfinite(sigma) & (sigma > 0)
+    figure = new_figure(9.4 if known.any() else 5.2, 4.5)
+    if not len(t):
+        blank(figure.add_subplot(), "no objects with a true and a predicted value")
+        return figure
+    panels = figure.subplots(1, 2 if known.any() else 1, squeeze=False)[0]
+    left = panels[0]
+    left.plot(p, t, "o", ms=2.5, color=BLUE, alpha=0.3 if len(t) < 600 else 0.12, mec="none", rasterized=len(t) > 3000)
+    groups = np.array_split(np.argsort(p, kind="stable"), max(1, min(10, len(t) // 15)))
+    mean_p, mean_t, spread = np.array([(p[i].mean(), t[i].mean(), t[i].std() / np.sqrt(max(1, len(i) - 1))) for i in groups]).T
+    edges = np.array([p.min(), p.max()])
+    left.plot(edges, edges, color=GREY, lw=1.1, ls="--", label="on average right")
+    left.errorbar(mean_p, mean_t, yerr=spread, fmt="o-", ms=4.5, color=VERMILION, label="mean, with its error")
+    suffix = f" ({plain(unit)})" if unit else ""
+    left.set_xlabel(f"predicted {plain(label)}{suffix}")
+    left.set_ylabel(f"true {plain(label)}{suffix}")
+    left.legend(loc="lower right")
+    if known.any():
+        right, ratio = panels[1], np.sort(np.abs(p - t)[known] / sigma[known])
+        multiple = np.linspace(0, 5, 201)
+        right.plot(multiple, [erf(x / np.sqrt(2)) for x in multiple], color=GREY, lw=1.1, ls="--", label="Gaussian errors")
+        right.plot(multiple, np.searchsorted(ratio, multiple, side="right") / len(ratio), color=BLUE, label="found")
+        right.set_xlabel("multiple of the standard deviation of the views")
+        right.set_ylabel("share of true values within it")
+        right.set_xlim(0, 5)
+        right.set_ylim(0, 1.02)
+        typical = float(np.quantile(ratio, 0.683))
+        text = f"68.3 % lie within {typical:.1f} standard deviations" + ("\nthe scatter of the views is only a part of the error" if typical > 1.5 else "")
+        right.set_title(text, fontsize=9, loc="left")
+        right.legend(loc="lower right")
     return figure
 
 

@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from numpy.typing import ArrayLike
 
 from tuningfork.publishing.figures_base import BLUE, GREEN, GREY, PURPLE, VERMILION, blank, colours, new_figure, plain, spread, styled
+from tuningfork.publishing.figures_sky import draw_latents
 
 __all__ = ["counts", "learning_curves", "metric_comparison", "rmse_by"]
 
@@ -21,6 +22,14 @@ KINDS = {
     "baseline": (GREY, "X"),
     "floor": (GREEN, "|"),
 }
+
+_COLUMNS = ("epoch", "train_loss", "validation_loss", "learning_rate", "seconds")
+PARTS = {
+    "reconstruction": "squared error of the reconstruction",
+    "kl": "divergence of the latents (nats)",
+    "discrepancy": "discrepancy of the samples",
+}
+"""Parts of a validation loss, as a history names them."""
 
 
 @styled
@@ -37,7 +46,8 @@ def learning_curves(
     Parameters
     ----------
     histories : mapping of label to mapping
-        For each network the columns ``epoch``, ``train_loss`` and ``validation_loss``, all of one length; gaps (NaN) stay gaps.
+        For each network the columns ``epoch``, ``train_loss`` and ``validation_loss``, all of one length; gaps (NaN) stay gaps. Further columns
+        (other than ``learning_rate`` and ``seconds``) are parts of the validation loss and get a small panel each.
     best_epoch : int or mapping of label to int, optional
         The epoch whose weights were kept, marked with a star.
     baselines : mapping of name to float, optional
@@ -45,8 +55,10 @@ def learning_curves(
     loss_label : str
         Name of the loss, with its unit, for the axis.
     """
-    figure = new_figure(8.6, 4.4)
-    axes = figure.add_subplot()
+    parts = list(dict.fromkeys(name for history in histories.values() for name in history if name not in _COLUMNS))
+    figure = new_figure(8.6, 7.0 if parts else 4.4)
+    grid = figure.add_gridspec(2 if parts else 1, max(1, len(parts)), height_ratios=[1.7, 1] if parts else [1])
+    axes = figure.add_subplot(grid[0, :])
     best = {label: best_epoch for label in histories} if best_epoch is None or isinstance(best_epoch, int) else dict(best_epoch)
     drawn = []
     for colour, (label, history) in zip(colours(len(histories)), histories.items(), strict=True):
@@ -69,6 +81,16 @@ def learning_curves(
     axes.set_xlabel("epoch")
     axes.set_ylabel(loss_label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    for place, part in enumerate(parts):
+        small = figure.add_subplot(grid[1, place])
+        for colour, history in zip(colours(len(histories)), histories.values(), strict=True):
+            if part in history:
+                epoch, values = np.asarray(history["epoch"], dtype=float), np.asarray(history[part], dtype=float)
+                small.plot(epoch, values, color=colour, marker="." if len(epoch) < 3 else "")
+        small.set_title(PARTS.get(part, plain(part.replace("_", " "))), fontsize=9)
+        small.set_xlabel("epoch")
+        small.set_ylim(bottom=0)
+        small.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     handles = [Line2D([], [], color=colour, label=plain(label)) for colour, label in zip(colours(len(histories)), histories, strict=True)]
     handles += [
         Line2D([], [], color=GREY, label="validation"),
@@ -137,14 +159,21 @@ def rmse_by(panels: Mapping[str, Sequence[Mapping[str, Any]]], *, metric_label: 
             value, bars = triples[:, 0], _bars(triples)
             axes.errorbar(x + step * (i - (len(estimates) - 1) / 2), value, yerr=bars, fmt="o", ms=5, color=tint[label], elinewidth=1.4, zorder=3)
         counted = [plain(row["group"]) + (f"\n{row['n']:,}" if row.get("n") is not None else "") for row in rows]
-        axes.set_xticks(x, counted, rotation=0 if len(rows) <= 10 else 50, ha="center" if len(rows) <= 10 else "right", rotation_mode="anchor")
-        if len(rows) <= 10:
+        # Names that would run into one another are set aslant: some 11 characters fit an inch.
+        room = 11 * (figure.get_figwidth() - 1) / max(1, len(rows))
+        upright = len(rows) <= 10 and max((len(line) for text in counted for line in text.split("\n")), default=0) < room
+        if not upright:
+            counted = [text.replace("\n", ", ") for text in counted]
+        axes.set_xticks(x, counted, rotation=0 if upright else 35, ha="center" if upright else "right", rotation_mode="anchor")
+        if upright:
             axes.tick_params(axis="x", pad=4)
         axes.set_xlim(-0.6, max(len(rows), 1) - 0.4)
         axes.grid(axis="x", visible=False)
         axes.set_ylim(bottom=0)
         axes.set_ylabel(metric_label)
-        axes.set_xlabel(f"{plain(title)}; below it the number of objects" if any(row.get("n") is not None for row in rows) else plain(title))
+        axes.set_xlabel(
+            f"{plain(title)}; {'below' if upright else 'beside'} it the number of objects" if any(row.get("n") is not None for row in rows) else plain(title)
+        )
     handles = [Line2D([], [], color=tint[label], marker="o", ls="-", label=plain(label)) for label in estimates]
     handles += [Line2D([], [], color=GREY, marker=marks[label], mew=1.8, ls="", ms=8, label=plain(label)) for label in baselines]
     figure.legend(handles=handles, loc="outside upper center", ncols=min(max(1, len(handles)), int(figure.get_figwidth() / 1.7)))
@@ -158,7 +187,15 @@ def _bars(triples: np.ndarray) -> np.ndarray:
 
 
 @styled
-def metric_comparison(rows: Sequence[Mapping[str, Any]], *, metric_label: str = "per-sample RMSE", simulated: bool = False) -> Figure:
+def metric_comparison(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    metric_label: str = "per-sample RMSE",
+    latents: Mapping[str, ArrayLike] | None = None,
+    label: Sequence[str] | np.ndarray = (),
+    class_names: Sequence[str] = (),
+    simulated: bool = False,
+) -> Figure:
     """One number for each predictor, with its confidence interval: networks, baselines and the noise floor of the labels under one another.
 
     Parameters
@@ -168,14 +205,23 @@ def metric_comparison(rows: Sequence[Mapping[str, Any]], *, metric_label: str = 
         to bottom; `low` and `high` may be absent. The floor is drawn as a line (and band) over the whole height as well.
     metric_label : str
         Name of the metric, with its unit, for the axis.
+    latents, label, class_names
+        Latent spaces of autoencoders, as in `figures_sky.latent_map`: drawn below the numbers, model beside model.
 
     Raises
     ------
     ValueError
         A kind that is none of these.
     """
-    figure = new_figure(8.0, 1.1 + 0.42 * max(2, len(rows)))
-    axes = figure.add_subplot()
+    height = 1.1 + 0.42 * max(2, len(rows))
+    if latents:
+        figure = new_figure(max(8.6, 4.1 * len(latents) + 1.4), height + 4.3)
+        above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[height, 4.3])[:, 0]
+        axes = above.add_subplot()
+        draw_latents(below, latents, label, class_names)
+    else:
+        figure = new_figure(8.0, height)
+        axes = figure.add_subplot()
     if not rows:
         blank(axes, "nothing to compare")
         return figure

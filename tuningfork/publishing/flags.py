@@ -29,12 +29,14 @@ MEANINGS: dict[Flag, str] = {
     Flag.NO_STAMP: "no usable stamp (column status says why); the predictions are empty",
     Flag.PARTIAL: "part of the stamp was not observed",
     Flag.PETRO_FLOOR: "the Petrosian radius is at the lower limit of its measurement: small, or failed",
-    Flag.NO_PETRO: "no Petrosian radius; another size was used for the stamp",
+    Flag.NO_PETRO: "no Petrosian radius; another size was used for the stamp (never set for cutouts and pictures, whose size is no Petrosian radius)",
     Flag.NEIGHBOUR: "another source lies within the stamp",
     Flag.LOW_SNR: "signal-to-noise ratio in the stamp below 5",
-    Flag.IN_TRAINING: "the main network was trained on this row; where folds exist the predictions are those of the fold's network, which was not",
+    Flag.IN_TRAINING: "the main network learned from this row (column in_training); where folds exist the predictions are those of the fold's network, "
+    "which did not",
     Flag.EXTRAPOLATED: "magnitude, size or S/N outside the central 99 % of the rows trained on, or a filter without such rows",
-    Flag.NOT_DETECTED: "not detected in this filter; the magnitude is empty (mag_limit holds the limit where one is known)",
+    Flag.NOT_DETECTED: "not detected in this filter; the magnitude is empty (mag_limit holds the limit where one is known); never set where a catalogue "
+    "has no photometry of each filter",
     Flag.NOT_PREDICTED: "a usable stamp without prediction",
     Flag.NOT_SELECTED: "in the ledger only: the row could not be used by the selection (column status)",
 }
@@ -76,8 +78,14 @@ def flags_of(
     predicted: np.ma.MaskedArray,
     n_selected: int,
     ranges: Mapping[str, Mapping[str, tuple[float, float]]],
+    *,
+    mosaic: bool = True,
 ) -> np.ndarray:
-    """The flag of each row (N,) from the columns of the catalogue; `ranges` as `training_ranges` gives them, rows beyond `n_selected` are ledger only."""
+    """The flag of each row (N,) from the columns of the catalogue; `ranges` as `training_ranges` gives them, rows beyond `n_selected` are ledger only.
+
+    `mosaic`: the stamps were cut from mosaics, four Petrosian radii wide, and the magnitudes are those of each filter. For cutouts and pictures a missing
+    radius or magnitude is no remark.
+    """
     n = len(usable)
     petrosian = from_objects.text("petrosian_flag").data
     has_prediction = ~np.ma.getmaskarray(predicted).any(axis=1)
@@ -94,13 +102,13 @@ def flags_of(
         Flag.NO_STAMP: ~usable & selected,
         Flag.PARTIAL: np.asarray(values["status"]) == "partial",
         Flag.PETRO_FLOOR: petrosian == "floor",
-        Flag.NO_PETRO: (petrosian == "none")
-        | (np.ma.getmaskarray(values["petrosian_radius_arcsec"]) & selected & ("petrosian_radius_arcsec" in objects.colnames)),
+        Flag.NO_PETRO: mosaic
+        & ((petrosian == "none") | (np.ma.getmaskarray(values["petrosian_radius_arcsec"]) & selected & ("petrosian_radius_arcsec" in objects.colnames))),
         Flag.NEIGHBOUR: np.ma.filled(values["n_neighbours"], 0) > 0,
         Flag.LOW_SNR: np.ma.filled(values["snr"] < LOW_SNR, False),
         Flag.IN_TRAINING: np.asarray(values["in_training"], bool),
         Flag.EXTRAPOLATED: outside & has_prediction,
-        Flag.NOT_DETECTED: np.ma.getmaskarray(values["mag"]) & selected & ("mag" in objects.colnames),
+        Flag.NOT_DETECTED: np.ma.getmaskarray(values["mag"]) & selected & (mosaic and "mag" in objects.colnames),
         Flag.NOT_PREDICTED: usable & ~has_prediction & selected,
         Flag.NOT_SELECTED: ~selected,
     }

@@ -62,6 +62,9 @@ def model_card(
     lines += ["", "## Training", ""]
     parent = model.get("parent")
     lines.append(f"- started from `{parent['name']}` (weights `{parent['weights_sha256'][:12]}`)" if parent else "- started from random weights")
+    if adapted := training.get("adapt_to"):
+        how = f"{adapted.get('method', '')}, weight {adapted.get('weight', '')}".strip(", ")
+        lines.append(f"- adapted to the sample `{adapted['sample']}` ({how}): {adapted.get('n_train', '?')} of its rows were seen, without their labels")
     facts = {"seed": "seed", "epochs_run": "epochs", "best_epoch": "best epoch", "best_validation_loss": "best validation loss"}
     lines += [f"- {words}: {training[key]}" for key, words in facts.items() if key in training]
     options = json.dumps(network.get("options", {}), sort_keys=True)
@@ -96,6 +99,8 @@ def _results(metrics: Mapping[str, Any] | None) -> list[str]:
         lines += [f"{section['n']} rows; {level} intervals from {metrics['resamples']} resamples of {section['n_groups']} groups (`{section['groups']}`).", ""]
         headline = wording.LABELS.get(metrics["headline"], metrics["headline"])
         lines += _table((headline + f" ({metrics['better']} is better)", "value", "network minus this"), wording.comparison_rows(section))
+        if metrics["task"] == "classes" and (classes := wording.class_rows(section.get("confusion"), metrics["level"])):
+            lines += [*_table(wording.CLASS_HEADER, classes), wording.CLASS_NOTE, ""]
         lines += _table(("metric", "network"), wording.metric_rows(section, metrics["targets"], metrics["task"]))
     return lines
 
@@ -116,7 +121,12 @@ def _comparisons(comparisons: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _limits(model: Mapping[str, Any], metrics: Mapping[str, Any] | None, simulated: bool) -> list[str]:
-    limits = ["The labels are what people saw in these images; they carry the depth, resolution and filter of their survey."]
+    if model["task"] == "regression":
+        limits = ["The labels are measurements with errors and a selection of their own: the network learned these too, and knows no other galaxies."]
+    elif model["task"] == "classes":
+        limits = ["The labels carry the depth, resolution and filter of their survey, and the rules or eyes that made them."]
+    else:
+        limits = ["The labels are what people saw in these images; they carry the depth, resolution and filter of their survey."]
     if simulated:
         limits.append("Simulated: not for science.")
     section = ((metrics or {}).get("sections") or {}).get("test")
@@ -124,8 +134,10 @@ def _limits(model: Mapping[str, Any], metrics: Mapping[str, Any] | None, simulat
         limits.append(f"Tested on {section['n_groups']} groups only: its intervals are too narrow.")
     if section and any("assumed" in str(entry.get("source")) for entry in section.get("floor", {}).values()):
         limits.append("The number of votes of each label is not known; the noise floor assumes one.")
-    if model["task"] != "regression":
-        limits.append("Probabilities are calibrated only as far as the calibration error says, and by filter as the report shows.")
+    if model["task"] == "regression":
+        limits.append("The standard deviation of a prediction is the scatter of its views and networks: a part of its error, not all of it.")
+    else:
+        limits.append("Probabilities are calibrated only as far as the calibration error and the report's figure say.")
     return limits
 
 

@@ -89,7 +89,13 @@ def publish(
     if "readme" in outputs:
         described = next((Path(outputs[n]).name for n in ("dat", "csv") if n in outputs), f"{spec['name']}.csv")
         notes = [str(meta["credit"]), "The .csv, .parquet, .fits and .vot files hold the same columns in the same order; the _wide file has one row a galaxy."]
-        text = readme_text([(described, long, "One row an object and filter")], title=spec["title"], description=description, bibtex=bibtex, notes=notes)
+        text = readme_text(
+            [(described, long, "One row an object" if "bands" in long.colnames else "One row an object and filter")],
+            title=spec["title"],
+            description=description,
+            bibtex=bibtex,
+            notes=notes,
+        )
         write_text(outputs["readme"], text)
     if "preview" in outputs:
         write_text(outputs["preview"], preview_page(long, spec["title"]))

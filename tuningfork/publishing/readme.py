@@ -116,14 +116,19 @@ def readme_text(files: Sequence[tuple[str, Table, str]], *, title: str, descript
 def _columns_of(name: str, fields: Sequence[Field]) -> list[str]:
     """Byte by byte for a fixed-width file; for a CSV, whose bytes have no fixed place, column by column."""
     by_column = name.endswith(".csv")
-    label = min(26, max([5, *(len(field.label) for field in fields)]))
+    label = min(20, max([5, *(len(field.label) for field in fields)]))
+    unit = min(8, max([6, *(len(field.unit) for field in fields)]))
     first = f"Column-by-column Description of file: {name}" if by_column else f"Byte-by-byte Description of file: {name}"
-    lines = [first, RULE, f"{'Column' if by_column else '   Bytes':<11} Format Units  {'Label':<{label}} Explanations", RULE]
+    lines = [first, RULE, f"{'Column' if by_column else '   Bytes':<11} Format {'Units':<{unit}} {'Label':<{label}} Explanations", RULE]
     for number, field in enumerate(fields, start=1):
         byte = f"{field.start:>5}-{field.end:>5}" if field.end > field.start else f"{field.end:>11}"
         place = f"{number:>11}" if by_column else byte
-        head = f"{place} {field.format:<6} {field.unit:<6} {field.label:<{label}} "
-        lines += _wrap(field.explanation, " " * (27 + label), first=head)
+        head, indent = f"{place} {field.format:<6} {field.unit:<{unit}} {field.label:<{label}} ", " " * (21 + unit + label)
+        if len(head) > len(indent):  # a long name stands alone, its explanation in its own column below
+            optional = field.explanation.startswith("? ")  # the sign for "may be blank" belongs to the line of the name
+            lines += [head.rstrip() + " ?" * optional, *_wrap(field.explanation.removeprefix("? "), indent)]
+        else:
+            lines += _wrap(field.explanation, indent, first=head)
     return [*lines, RULE, ""]
 
 

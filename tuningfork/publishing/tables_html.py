@@ -87,14 +87,17 @@ def _section(report: Mapping[str, Any], key: str, section: Mapping[str, Any]) ->
     parts.append(_table((headline, "value", "network minus this"), wording.comparison_rows(section), mark="network"))
     for name in ("filter_group", "band"):
         lines = section["by"].get(name, {})
-        if lines:
+        if len(lines) > 1:  # one group says what the table above says
             header = (name.replace("_", " "), "rows", "network", *section["baselines"])
             rows = [
                 (value, str(line["headline"]["n"]), wording.interval(line["headline"]), *(wording.interval(line["baselines"][b]) for b in section["baselines"]))
                 for value, line in lines.items()
             ]
-            parts.append(_table(header, rows))
+            parts.append(f'<div class="scroll">{_table(header, rows)}</div>')
             break
+    if report["task"] == "classes" and (classes := wording.class_rows(section.get("confusion"), report["level"])):
+        parts.append(_table(wording.CLASS_HEADER, classes))
+        parts.append(f'<p class="note">{escape(wording.CLASS_NOTE)}</p>')
     parts.append(_table(("metric", "network"), wording.metric_rows(section, report["targets"], report["task"])))
     return "\n".join(parts)
 

@@ -29,9 +29,11 @@ def widen(long: Table, names: Mapping[str, str] | None = None) -> Table:
         galaxy_id, position, what all filters share, n_filters (rows in the long table), n_predicted, in_training (any filter), split, and for each
         filter ``<column>_<filter>`` (filter in lower case) of the targets, their spread, magnitude, S/N, flag and stamp side. A filter in which the
         galaxy was not selected is empty. Rows of the ledger without galaxy stand alone under their object_id. A galaxy that stands twice in one
-        filter (CANDELS fields overlap) has two rows, told apart by the column ``occurrence``, which is there only then.
+        filter (CANDELS fields overlap) has two rows, told apart by the column ``occurrence``, which is there only then. Where a stamp holds all bands
+        at once (column ``bands`` instead of ``filter``) the columns keep their names and the counts of filters are left out.
     """
     names = dict(names or {})
+    by_filter = "bands" not in long.colnames
     targets = list(long.meta["targets"])
     galaxy = masked(long, "galaxy_id").data.astype(str) if "galaxy_id" in long.colnames else np.full(len(long), "")
     key = np.where(galaxy == "", masked(long, "object_id").data.astype(str), galaxy)
@@ -46,16 +48,19 @@ def widen(long: Table, names: Mapping[str, str] | None = None) -> Table:
     table = Table(meta=dict(long.meta))
     columns.add(table, "galaxy_id", key[first], columns.COMMON["galaxy_id"]._replace(ucd="meta.id;meta.main"))
     if (occurrence > 1).any():
-        spec = Spec(None, "meta.number", "1, 2, ... where the galaxy was classified more than once in the same filter; each has its row")
+        spec = Spec(None, "meta.number", "1, 2, ... where the galaxy was observed more than once" + " in the same filter" * by_filter + "; each has its row")
         columns.add(table, "occurrence", occurrence[first], spec)
     for name in (*(names.get(s, s) for s in _SHARED[:2]), *_LEADING, _SHARED[2]):
         if name in long.colnames:
             columns.add(table, name, masked(long, name)[first], _spec(long, name))
-    columns.add(table, "n_filters", np.bincount(row, minlength=n), Spec(None, "meta.number", "Filters in which the galaxy was selected"))
+    if by_filter:
+        columns.add(table, "n_filters", np.bincount(row, minlength=n), Spec(None, "meta.number", "Filters in which the galaxy was selected"))
     predicted = ~np.ma.getmaskarray(masked(long, targets[0]))
-    columns.add(table, "n_predicted", np.bincount(row, weights=predicted, minlength=n).astype(int), Spec(None, "meta.number", "Filters with a prediction"))
+    if by_filter:
+        count = np.bincount(row, weights=predicted, minlength=n).astype(int)
+        columns.add(table, "n_predicted", count, Spec(None, "meta.number", "Filters with a prediction"))
     trained = np.bincount(row, weights=np.asarray(long["in_training"], float), minlength=n) > 0
-    columns.add(table, "in_training", trained, Spec(None, "meta.code", "Whether the main network was trained on this galaxy in any filter"))
+    columns.add(table, "in_training", trained, _trained(by_filter))
     columns.add(table, "split", _split(long, row, n), columns.COMMON["split"])
     for band in bands:
         here = filters == band
@@ -69,6 +74,11 @@ def widen(long: Table, names: Mapping[str, str] | None = None) -> Table:
                 columns.add(table, f"{name}{suffix}", out, spec._replace(description=f"{spec.description} [{band}]" if band else spec.description))
     columns.add(table, "origin", masked(long, "origin")[first], columns.COMMON["origin"])
     return table
+
+
+def _trained(by_filter: bool) -> Spec:
+    text = "Whether the main network learned from this galaxy in any filter" if by_filter else "Whether the main network learned from this galaxy"
+    return columns.COMMON["in_training"]._replace(description=text)
 
 
 def _occurrence(slot: np.ndarray) -> np.ndarray:

@@ -1,7 +1,11 @@
 """Numbers of a report as text, and the rows of its main table; shared by the model card and the HTML tables."""
 
+import math
 from collections.abc import Mapping
+from statistics import NormalDist
 from typing import Any
+
+import numpy as np
 
 LABELS = {
     "per_sample_rmse": "RMSE per sample, mean",
@@ -19,6 +23,21 @@ LABELS = {
     "outlier_fraction": "outliers beyond 3 NMAD",
     "r2": "R squared",
 }
+QUANTITIES = {
+    "oh_p50": ("12 + log(O/H)", "dex"),
+    "lgm_tot_p50": ("log stellar mass", "dex(M☉)"),
+    "sfr_tot_p50": ("log star formation rate", "dex(M☉/yr)"),
+}
+"""How papers write regressed columns of the SDSS value-added catalogues, and their unit (reference/science.md); other columns go by their own names."""
+CLASS_HEADER = ("class", "true rows", "completeness", "rows called so", "purity")
+CLASS_NOTE = "Completeness: share of the true rows that were found. Purity: share of the rows called so that are of the class. Wilson intervals."
+LOSSES = {
+    "elbo": "negative ELBO",
+    "per_sample_rmse": "per-sample RMSE",
+    "mse": "mean squared error",
+    "rmse": "RMSE",
+}
+"""Names of losses for the axis of the learning curves."""
 SECTIONS = {"test": "Test rows", "out_of_fold": "Out of fold (each fold's network never saw these rows or their groups)"}
 
 
@@ -48,9 +67,56 @@ def _floor_words(name: str, entry: Mapping[str, Any]) -> str:
     return f"{source}, {entry['model']}, probabilities from {entry['probabilities']}" if "probabilities" in entry else str(source)
 
 
+def quantity(target: str) -> tuple[str, str]:
+    """Name and unit of a regressed quantity for axes; the column's own name without unit where papers have no other."""
+    return QUANTITIES.get(target, (target.replace("_", " "), ""))
+
+
+def loss(name: str) -> str:
+    """Name of a loss for an axis."""
+    return LOSSES.get(name, name.replace("_", " "))
+
+
+def class_rows(confusion: Mapping[str, Any] | None, level: float = 0.95) -> list[tuple[str, str, str, str, str]]:
+    """(class, rows of it, completeness, rows called so, purity) from a section's confusion of counts; Wilson intervals of the shares.
+
+    Completeness is the share of the true rows of a class that were found (recall), purity the share of the rows called so that are of it (precision).
+    The intervals take rows as independent (Wilson 1927); the bootstrap over groups is in the other tables.
+    """
+    counts = np.asarray((confusion or {}).get("counts") or np.zeros((0, 0)), dtype=float)
+    if not counts.size or not confusion:
+        return []
+    right, true, called = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+    return [
+        (str(name), f"{true[k]:.0f}", interval(wilson(right[k], true[k], level)), f"{called[k]:.0f}", interval(wilson(right[k], called[k], level)))
+        for k, name in enumerate(confusion["classes"])
+    ]
+
+
+def wilson(found: float, total: float, level: float = 0.95) -> dict[str, float | None]:
+    """``{value, lo, hi}`` of a share `found` of `total`, with the score interval of Wilson (1927); None where `total` is 0."""
+    if total <= 0:
+        return {"value": None, "lo": None, "hi": None}
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    share = found / total
+    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
+    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / (1 + z * z / total)
+    return {"value": share, "lo": max(0.0, middle - half), "hi": min(1.0, middle + half)}
+
+
+def coverage_rows(section: Mapping[str, Any], task: str) -> list[tuple[str, str]]:
+    """(what, share) of a regression: labels within one predicted standard deviation, .683 for honest Gaussian errors."""
+    if task != "regression":
+        return []
+    return [
+        (f"labels within one standard deviation of the views, {target} (0.683 if it were the whole error)", number(entry["within_one_std"]))
+        for target, entry in section.get("calibration", {}).items()
+    ]
+
+
 def metric_rows(section: Mapping[str, Any], targets: list[str], task: str) -> list[tuple[str, str]]:
     """(metric, value with interval), one row a class where the metric has one value a class and one a target in a regression."""
-    rows = []
+    rows: list[tuple[str, str]] = []
     blocks = section["metrics"].items() if task == "regression" else [("", section["metrics"])]
     for target, metrics in blocks:
         for name, entry in metrics.items():
@@ -61,4 +127,4 @@ def metric_rows(section: Mapping[str, Any], targets: list[str], task: str) -> li
                     rows.append((f"{label}: {targets[k]}", interval({"value": value, "lo": low, "hi": high})))
             else:
                 rows.append((label, interval(entry)))
-    return rows
+    return rows + coverage_rows(section, task)
