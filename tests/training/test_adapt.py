@@ -162,3 +162,13 @@ def test_switches_that_need_more_say_what(tmp_path, surveys):
         fit(tmp_path, *surveys, {"alignment": {"frozen_source": True}})
     with pytest.raises(ModelError, match="stamps and the objects of the second sample are missing"):
         fit(tmp_path, surveys[0], (None, None))
+
+
+def test_a_frozen_source_gives_the_forest_its_latents(tmp_path, small):
+    pair, weights = small
+    fit(tmp_path, *pair, {"epochs": 1, "alignment": {"frozen_source": True}}, parent_weights=weights)
+    parent, adapted = load_model(weights.parent, "cpu"), load_model(tmp_path / "model", "cpu")
+    assert parent.latents is not None and adapted.latents is not None
+    np.testing.assert_array_equal(adapted.latents.latents, parent.latents.latents)
+    first = next(iter(parent.module.state_dict()))
+    assert not torch.equal(parent.module.state_dict()[first], adapted.module.state_dict()[first]), "the copy learned the second sample"

@@ -235,8 +235,12 @@ class Fit:
 
     @torch.inference_mode()
     def active_units(self) -> int:
-        """Latents of an autoencoder that carry something: variance of their mean over the validation images above 0.01 (Burda et al. 2016)."""
-        features = self._rows_of(self.module, self.data.images, self.data.validation).features
+        """Latents of an autoencoder that carry something: variance of their mean over the validation images above 0.01 (Burda et al. 2016).
+
+        The images are those that the network learned from: with a frozen source, the second sample's.
+        """
+        seen = self.data if self.source is None or self.second is None else self.second
+        features = self._rows_of(self.module, seen.images, seen.validation).features
         assert features is not None
         return int((features.double().var(dim=0, correction=0) > 0.01).sum())
 

@@ -177,7 +177,8 @@ def train(
         about: dict[str, Any] = {}
         if recipe.unsupervised:
             views = number_of_views(recipe.augmentation.flips) if recipe.forest.views else 1
-            kept = label_latents(module, training_data, views)
+            # The labels are of the first sample: a network that never saw it would sort them wrongly.
+            kept = label_latents(module if source is None else source, training_data, views)
             further = kept.tensors()
             about = {"latents": kept.latents.shape[2], "active_units": fit.active_units(), "n_labelled": len(kept.labels)}
         best = fit.history[fit.best_epoch - 1]
