@@ -170,5 +170,5 @@ def test_a_frozen_source_gives_the_forest_its_latents(tmp_path, small):
     parent, adapted = load_model(weights.parent, "cpu"), load_model(tmp_path / "model", "cpu")
     assert parent.latents is not None and adapted.latents is not None
     np.testing.assert_array_equal(adapted.latents.latents, parent.latents.latents)
-    first = next(iter(parent.module.state_dict()))
-    assert not torch.equal(parent.module.state_dict()[first], adapted.module.state_dict()[first]), "the copy learned the second sample"
+    first = next(iter(parent.network.state_dict()))
+    assert not torch.equal(parent.network.state_dict()[first], adapted.network.state_dict()[first]), "the copy learned the second sample"
