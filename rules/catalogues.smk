@@ -47,7 +47,8 @@ rule render_survey_sky:
 
 rule download_catalogue:
     input:
-        lambda w: wf.sky_input(w.sample),
+        sky=lambda w: wf.sky_input(w.sample),
+        file=lambda w: wf.local_files(w.sample).get("table", []),
     output:
         "resources/catalogues/{sample}/{catalogue}.parquet",
     log:

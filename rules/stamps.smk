@@ -75,6 +75,7 @@ rule fetch_cutouts:
     input:
         sky=lambda w: wf.sky_input(w.sample),
         table=ancient("results/samples/{sample}/objects.parquet"),
+        footprint=lambda w: wf.local_files(w.sample).get("footprint", []),
     output:
         stamps="results/samples/{sample}/stamps/{shard}.arrow",
         digest="results/samples/{sample}/stamps/{shard}.sha256",

@@ -26,6 +26,13 @@ class Plan:
     fold: int | None = None
 
 
+def in_order(values: Any) -> Any:
+    """The same with every dictionary sorted by its keys: the order in a YAML file means nothing, but Snakemake compares it."""
+    if isinstance(values, Mapping):
+        return {key: in_order(values[key]) for key in sorted(values)}
+    return [in_order(value) for value in values] if isinstance(values, list | tuple) else values
+
+
 class Workflow:
     """The graph's view of a configuration.
 
@@ -156,7 +163,7 @@ class Workflow:
         """What is asked of the archive for one catalogue of a sample."""
         cutouts = self.config.samples[sample]
         if isinstance(cutouts, CutoutSample):
-            return dict(cutouts.catalogue.options)
+            return in_order(cutouts.catalogue.options)
         described = self._mosaic_sample(sample)
         if catalogue == described.catalogue.name:
             query: dict[str, Any] = {"source": described.catalogue.source, "fields": list(described.images.fields)}
@@ -230,8 +237,20 @@ class Workflow:
             "catalogues": origins,
             "collection": collections[sample.kind]() if sample.kind in collections else None,
             "simulated": self.simulated(product.sample),
-            "configuration": digest_of(self.config.model_dump(mode="json", include={"samples", "models", "catalogues"})),
+            "configuration": digest_of(self._behind(product.model, product.sample)),
         }
+
+    def _behind(self, model: str, sample: str) -> dict[str, Any]:
+        """The part of the configuration that a catalogue rests on: its model, those that this starts from, and their samples."""
+        models, waiting = dict[str, Any](), [model]
+        samples = {sample: None}
+        while waiting:
+            name = waiting.pop()
+            described = self.config.models[name]
+            models[name] = described.model_dump(mode="json", by_alias=True)
+            samples |= dict.fromkeys(self.trained_on(name))
+            waiting += [described.start_from] if described.start_from else []
+        return {"models": models, "samples": {name: self.config.samples[name].model_dump(mode="json", by_alias=True) for name in samples}}
 
     def simulated(self, sample: str) -> bool:
         """Whether a sample's pixels come from the simulated sky (pictures of a folder never do)."""
@@ -268,6 +287,18 @@ class Workflow:
         """What a rule on the wire waits for: in simulated mode, the rendered sky of the sample's kind."""
         return [f"{self.skies()[self.config.samples[sample].kind][0]}/sky.json"] if self.config.archives.mode == "simulated" else []
 
+    def local_files(self, sample: str) -> dict[str, str]:
+        """Files of the user's own that a cutout sample reads: its table, and its footprint."""
+        described = self.config.samples[sample]
+        found = {}
+        if isinstance(described, CutoutSample):
+            if described.catalogue.name == "table" and described.catalogue.options.get("file"):
+                found["table"] = str(described.catalogue.options["file"])
+            moc = described.images.footprint
+            if moc and moc != "auto" and "://" not in moc:
+                found["footprint"] = moc
+        return found
+
     def retry_token(self, sample: str, shard: str) -> int:
         """Changes as long as a shard's last fetch left objects behind for a reason that may pass, so that the next run asks for them again."""
         try:
@@ -284,8 +315,8 @@ class Workflow:
             "sample": plan.model.train,
             "task": sample.task,
             "targets": list(sample.targets),
-            "network": plan.model.network.model_dump(mode="json"),
-            "recipe": recipe_of(plan.model, self.recipes),
+            "network": in_order(plan.model.network.model_dump(mode="json")),
+            "recipe": in_order(recipe_of(plan.model, self.recipes)),
             "seed": plan.model.seed,
             "fold": plan.fold,
             "folds": plan.model.folds if plan.fold is not None else None,

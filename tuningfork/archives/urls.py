@@ -1,6 +1,6 @@
 """Files named by their URL, such as a table of labels: a known host is its archive, with its manners and its simulated endpoint."""
 
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from tuningfork.archives.checks import check_not_html
 from tuningfork.archives.request import ARCHIVES, Check, Fetched, Request
@@ -17,8 +17,8 @@ def request_for(url: str, check: Check | None = None) -> Request:
     """
     parts = urlsplit(url)
     for archive in ARCHIVES.values():
-        if archive.base_url and urlsplit(archive.base_url).hostname == parts.hostname and parts.scheme == "https" and not parts.query:
-            return Request(archive.name, parts.path, check=check or check_not_html)
+        if archive.base_url and urlsplit(archive.base_url).hostname == parts.hostname and parts.scheme == "https":
+            return Request(archive.name, parts.path, parse_qs(parts.query, keep_blank_values=True) or None, check=check or check_not_html)
     return Request("web", url, check=check or check_not_html)
 
 

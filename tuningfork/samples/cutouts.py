@@ -8,6 +8,7 @@ import numpy as np
 from astropy.table import MaskedColumn, Table
 
 from tuningfork import tables
+from tuningfork.archives import skyserver
 from tuningfork.archives.cutouts import CutoutSpec
 from tuningfork.catalogues import expressions
 from tuningfork.catalogues.columns import COLUMNS, empty_floats, mark_simulated, strings
@@ -16,6 +17,8 @@ from tuningfork.samples import groups, labels
 from tuningfork.samples.select import SAMPLE_COLUMNS
 
 log = logging.getLogger(__name__)
+
+LARGEST_SCALE = 3600.0  # arcsec a pixel, of what is asked of any other service
 
 CUTOUT_COLUMNS = {
     **{name: COLUMNS[name] for name in ("object_id", "galaxy_id", "field", "ra", "dec", "petrosian_radius_arcsec", "petrosian_flag")},
@@ -60,7 +63,8 @@ def select_cutout_sample(catalogue: Table, spec: Mapping[str, Any]) -> Table:
     labels.refuse_duplicates(strings(objects["object_id"]), "objects of the sample")
     scale = images["arcsec_per_pixel"]
     asked = expressions.numbers(chosen, scale) if isinstance(scale, str) else np.full(len(chosen), float(scale))
-    usable = np.isfinite(asked) & (asked > 0)
+    smallest, largest = _scales(images["service"])
+    usable = np.isfinite(asked) & (asked > 0) & (asked >= smallest) & (asked <= largest)
     objects["arcsec_per_pixel"] = MaskedColumn(np.where(usable, asked, 0.0), mask=~usable)
     side = images["pixels"] * spec["stamp"]["crop"] * asked
     objects["stamp_arcsec"] = MaskedColumn(np.where(usable, side, 0.0), mask=~usable)
@@ -68,7 +72,14 @@ def select_cutout_sample(catalogue: Table, spec: Mapping[str, Any]) -> Table:
     objects["band"] = np.full(len(objects), "".join(images["bands"]))
     _complete(objects)
     objects["exclude_reason"] = np.where(usable, "", f"no scale: {scale} has no positive value")
-    placed = np.isfinite(groups.degrees(objects, "ra")) & np.isfinite(groups.degrees(objects, "dec"))
+    strange = np.flatnonzero(np.isfinite(asked) & (asked > 0) & ~usable)
+    if len(strange):
+        words = [f"no scale: {value:g} arcsec/pixel, where {images['service']} draws {smallest:g} to {largest:g}" for value in asked[strange].tolist()]
+        reasons = np.asarray(objects["exclude_reason"]).astype(object)
+        reasons[strange] = words
+        objects["exclude_reason"] = reasons.astype(str)
+    ra, dec = groups.degrees(objects, "ra"), groups.degrees(objects, "dec")
+    placed = (np.abs(ra) <= 360) & (np.abs(dec) <= 90)
     if not placed.all():
         raise SampleError(
             f"{int((~placed).sum())} objects have no position, such as {strings(objects['object_id'])[~placed][0]!r}: "
@@ -85,6 +96,11 @@ def select_cutout_sample(catalogue: Table, spec: Mapping[str, Any]) -> Table:
 def cutout_spec(images: Mapping[str, Any]) -> CutoutSpec:
     """What a sample's section ``images`` asks of its service; `ArchiveError` where the service would not give it."""
     return CutoutSpec(images["service"], images["layer"] or "", images["format"], tuple(images["bands"]), images["pixels"])
+
+
+def _scales(service: str) -> tuple[float, float]:
+    """The finest and the coarsest scale that a service draws, arcsec a pixel; one row beyond them must not cost the others their cutouts."""
+    return skyserver.SCALES if service == "skyserver" else (0.0, np.inf) if service == "galaxy10" else (0.0, LARGEST_SCALE)
 
 
 def _chosen(catalogue: Table, select: Mapping[str, Any]) -> Table:

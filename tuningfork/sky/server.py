@@ -120,11 +120,11 @@ def serve_forever(root: str | os.PathLike[str], port: int = 0, *, until: threadi
     ArchiveError
         If `root` holds no complete sky, or the port is taken.
     """
-    services = open_services(root, options.pop("limits", None))
-    with serve_services(services, port=port, **options) as endpoints:
-        for name, url in endpoints.items():
-            log.info("%s: %s  for example  %s%s", name, url, url, services[name].example())
-        with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt):
+        services = open_services(root, options.pop("limits", None))
+        with serve_services(services, port=port, **options) as endpoints:
+            for name, url in endpoints.items():
+                log.info("%s: %s  for example  %s%s", name, url, url, services[name].example())
             (until or threading.Event()).wait()
 
 

@@ -5,6 +5,7 @@ What each service is asked, and how its reply is judged, is in `tuningfork.archi
 
 import functools
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 
 from tuningfork.archives import footprint
 from tuningfork.archives.cutouts import Cutout, cutout_by_fallback, cutout_requests, has_fallback, read_cutout
+from tuningfork.archives.images import observed
 from tuningfork.archives.request import Fetched
 from tuningfork.archives.transport import Transport
 from tuningfork.archives.urls import fetch_url
@@ -144,7 +146,7 @@ class _Shard:
             elif isinstance(outcome, ArchiveError) and not isinstance(outcome, NotInArchive) and has_fallback(spec, float(self.dec[row])):
                 log.info("%s: another host is asked (%s)", names[index], outcome)
                 place = float(self.ra[row]), float(self.dec[row]), float(self.scale[row])
-                self._read(row, functools.partial(cutout_by_fallback, transport, spec, *place))
+                self._read(row, functools.partial(cutout_by_fallback, transport, spec, *place), before=outcome)
             else:
                 self._lost(row, outcome)
 
@@ -162,39 +164,56 @@ class _Shard:
         self.reason[silent] = "the archive was not asked: the run was interrupted"
         return StampShard(self.object_id, self.status.astype(str), self.reason.astype(str), self.pixels, self.scalars)
 
-    def _read(self, row: int, read: Callable[[], Cutout]) -> None:
+    def _read(self, row: int, read: Callable[[], Cutout], before: TuningforkError | None = None) -> None:
         try:
             cutout = read()
         except TuningforkError as error:
-            self._lost(row, error)
+            self._lost(row, error, before)
         else:
             self._store(row, cutout)
 
     def _store(self, row: int, cutout: Cutout) -> None:
-        if not np.isfinite(cutout.pixels).all():
-            self.status[row], self.reason[row] = "nonfinite", f"{int((~np.isfinite(cutout.pixels)).sum())} pixels of the cutout are not finite"
+        kept = self._kept(cutout.pixels)
+        if not np.isfinite(kept).all():
+            self.status[row], self.reason[row] = "nonfinite", f"{int((~np.isfinite(kept)).sum())} pixels of the cutout are not finite"
             return
-        if (cutout.pixels == cutout.pixels.flat[0]).all():
-            self.status[row], self.reason[row] = "blank", "all pixels of the cutout are equal"
+        if (kept == kept.flat[0]).all():
+            unseen = kept.dtype != np.uint8 and kept.flat[0] == 0
+            self.status[row] = "outside_footprint" if unseen else "blank"
+            self.reason[row] = "the part of the cutout that is kept was not observed" if unseen else "all pixels of the cutout are equal"
             return
-        self.status[row] = "ok" if cutout.covered >= 1 else "partial"
-        self.reason[row] = "" if cutout.covered >= 1 else f"{100 * (1 - cutout.covered):.1f} % of the cutout was not observed in every band"
+        # Of the part that is kept: what crop takes away may be observed or not.
+        covered = 1.0
+        if cutout.covered < 1:
+            seen = observed(cutout.pixels.astype(np.float32))[None]
+            covered = 1.0 if self._kept(seen).all() else min(float(self._resampled(seen).mean(dtype=float)), 1.0)
+        self.status[row] = "ok" if covered >= 1 else "partial"
+        self.reason[row] = "" if covered >= 1 else f"{100 * (1 - covered):.1f} % of the stamp was not observed in every band"
         self.pixels[row] = self._resampled(cutout.pixels)
         zoom = self.pixels.shape[-1] / (self.crop * cutout.pixels.shape[-1])
         self.scalars["zoom"][row], self.scalars["pixel_scale_arcsec"][row] = zoom, cutout.arcsec_per_pixel / zoom
-        self.scalars["coverage"][row] = cutout.covered
+        self.scalars["coverage"][row] = covered
         if "sky" in self.scalars:
             level, sigma = robust_sky(self.pixels[row][:, self._border])
             self.scalars["sky"][row], self.scalars["sky_sigma"][row] = level.mean(), sigma.mean()
 
-    def _lost(self, row: int, error: TuningforkError) -> None:
+    def _lost(self, row: int, error: TuningforkError, before: TuningforkError | None = None) -> None:
         self.status[row] = "outside_footprint" if isinstance(error, OutsideFootprint) else "absent" if isinstance(error, NotInArchive) else "failed"
-        self.reason[row] = str(error)[:400]
+        both = before is not None and self.status[row] == "failed"
+        reason = f"{str(before)[:200]} ... and of the other host: {str(error)[:200]}" if both else str(error)[:400]
+        # The stand-in has another port in every run; the ledger of the same failures must be the same.
+        self.reason[row] = re.sub(r"http://127\.0\.0\.1:\d+", "http://127.0.0.1", reason)
+
+    def _kept(self, pixels: np.ndarray) -> np.ndarray:
+        """The whole pixels of a cutout (C, H, H) that the stamp is made of."""
+        side = pixels.shape[-1]
+        margin = int((1 - self.crop) * side / 2)
+        return pixels[:, margin : side - margin, margin : side - margin]
 
     def _resampled(self, pixels: np.ndarray) -> np.ndarray:
         """The central part of a cutout (C, H, H), averaged by area to the stored size."""
-        planes, side = pixels.astype(np.float32), pixels.shape[-1]
-        kept = self.crop * side
+        planes = self._kept(pixels).astype(np.float32)  # what crop takes away may be anything: zero times infinite is not zero
+        side, kept = planes.shape[-1], self.crop * pixels.shape[-1]
         start = np.full((2, len(planes)), (side - kept) / 2)
         weights = self._resampler.weights(start, np.full(len(planes), kept), side)
         found = self._resampler.apply(weights, planes)
