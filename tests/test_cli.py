@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -120,7 +121,9 @@ def _free_port() -> int:
 
 def test_sky_serve_answers_until_it_is_interrupted(sky: Path) -> None:
     port, names = _free_port(), set(open_services(sky))
-    process = subprocess.Popen([TUNINGFORK, "sky", "serve", sky, "--port", str(port)], stderr=subprocess.PIPE, text=True)
+    # A suite that runs in the background of a shell ignores SIGINT, and so would its children.
+    restore = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen([TUNINGFORK, "sky", "serve", sky, "--port", str(port)], stderr=subprocess.PIPE, text=True, preexec_fn=restore)
     try:
         lines: list[str] = []
         while {line.split(":")[0] for line in lines} < names:
