@@ -19,7 +19,9 @@ def test_a_known_host_is_its_archive_and_so_has_a_simulated_endpoint(server, mak
 def test_any_other_host_is_the_web():
     assert request_for("https://example.org/a.csv?b=1").archive == "web"
     assert request_for(LABELS).archive == "github"
-    assert request_for(LABELS + "?token=x").archive == "web"
+    with_query = request_for(LABELS + "?token=x&token=y")
+    assert (with_query.archive, with_query.path) == ("github", request_for(LABELS).path)
+    assert with_query.pairs == [("token", "x"), ("token", "y")]
 
 
 def test_the_web_is_no_part_of_the_simulated_sky(make_transport):
