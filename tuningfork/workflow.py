@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tuningfork import fingerprint
-from tuningfork.config import Config, CutoutSample, FolderSample, Model, MosaicSample, network_modules, recipe_of
+from tuningfork.config import Config, CutoutSample, FolderSample, Images, Model, MosaicSample, network_modules, recipe_of
 from tuningfork.files import digest_of, read_json
 
 FORMATS = ("csv", "parquet", "fits", "vot")
@@ -226,7 +226,8 @@ class Workflow:
         origins = [] if isinstance(sample, FolderSample) else [sample.catalogue.name]
         if isinstance(sample, MosaicSample) and sample.match:
             origins.append(sample.match.name)
-        collections = {"mosaic": lambda: sample.images.collection, "cutout": lambda: sample.images.layer or sample.images.service}  # type: ignore[union-attr]
+        images = None if isinstance(sample, FolderSample) else sample.images
+        collection = images.collection if isinstance(images, Images) else images and (images.layer or images.service)
         return {
             "name": name,
             "title": product.title or f"{name}: {product.model} applied to {product.sample}",
@@ -235,7 +236,7 @@ class Workflow:
             "task": sample.task,
             "targets": list(sample.targets),
             "catalogues": origins,
-            "collection": collections[sample.kind]() if sample.kind in collections else None,
+            "collection": collection,
             "simulated": self.simulated(product.sample),
             "configuration": digest_of(self._behind(product.model, product.sample)),
         }

@@ -383,3 +383,28 @@ def test_every_cutout_says_that_it_is_simulated(wire: Wire, galaxies: dict[str, 
     kept = [path for path in wire.cache.rglob("*") if path.is_file() and path.open("rb").read(6) == b"SIMPLE"]
     assert len(kept) == 2
     assert all(fits.getval(path, "SIMULATE") is True for path in kept)
+
+
+def test_a_bug_of_the_stand_in_is_a_failure_and_never_the_edge_of_a_survey(tmp_path: Path) -> None:
+    class Broken:
+        def answer(self, ask: object) -> object:
+            raise ZeroDivisionError("a bug")
+
+        def example(self) -> str:
+            return "/"
+
+    with (
+        serve_services({"legacysurvey": Broken()}) as endpoints,
+        Transport(realm="simulated-0", cache=tmp_path, endpoints=endpoints, attempts=2, backoff_s=0.01) as transport,
+    ):
+        objects = {
+            "object_id": np.array(["a"]),
+            "ra": np.array([150.0]),
+            "dec": np.array([2.0]),
+            "arcsec_per_pixel": np.array([0.262]),
+            "exclude_reason": np.array([""]),
+        }
+        images = {"service": "legacysurvey", "layer": "hsc-dr2", "format": "fits", "bands": ["g", "r", "z"], "pixels": 32, "footprint": None}
+        shard, failed = fetch_shard(transport, objects, images=images, stamp={"pixels": 32, "crop": 1.0})
+    assert shard.status.tolist() == ["failed"] and failed == 1
+    assert "stand-in archive failed" in shard.reason[0]
