@@ -27,7 +27,7 @@ demo: $(VENV)/installed
 	@echo; echo "Open results/report.html; the catalogues are in results/catalogues (Deep-CLASH.csv and six more; .parquet, .fits, .vot, .ReadMe beside each)."
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -17,6 +17,8 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 import requests
+import yaml
+from PIL import Image
 
 from tuningfork.archives.cutouts import CutoutSpec, cutout_requests, read_cutout
 from tuningfork.archives.request import ARCHIVES, Request
@@ -152,3 +154,19 @@ def test_sky_serve_of_a_taken_port_or_no_sky_says_so(sky: Path, tmp_path: Path, 
     assert "choose another" in capsys.readouterr().err
     assert main(["sky", "serve", str(tmp_path)]) == 1
     assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_mirror_of_a_configuration_runs_its_downloads_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for name in "abc":
+        Image.fromarray(np.random.default_rng(ord(name)).integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(pictures / f"{name}.png")
+    described = {"samples": {"mine": {"kind": "folder", "folder": str(pictures), "task": "regression", "targets": ["y"], "stamp": {"pixels": 16}}}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(described))
+    monkeypatch.chdir(tmp_path)
+    assert main(["mirror", "copy", "--configfile", "mine.yaml"]) == 0
+    assert (tmp_path / "results/samples/mine/stamps.json").is_file()
+    described["samples"]["mine"]["folder"] = str(tmp_path / "nowhere")
+    (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(described))
+    assert main(["mirror", "copy", "--configfile", "wrong.yaml"]) == 1
+    assert "not everything could be downloaded" in capsys.readouterr().err

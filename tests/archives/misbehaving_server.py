@@ -1,10 +1,13 @@
 """A real HTTP server on a free loopback port that can misbehave in every way an archive does."""
 
+import contextlib
 import dataclasses
 import http.server
+import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
@@ -165,3 +168,13 @@ def fits_bytes(side: int = 40, *, simulated: bool = False) -> bytes:
     if simulated:
         hdu.header["SIMULATE"] = True
     return b"".join([hdu.header.tostring().encode(), hdu.data.astype(">f4").tobytes().ljust(-(-side * side * 4 // 2880) * 2880, b"\0")])
+
+
+def body_sizes(cache: Path) -> list[int]:
+    """Sizes (bytes) of the half-written bodies in a cache that others write to at the same time: what vanishes meanwhile is left out."""
+    sizes = []
+    for folder, _, names in os.walk(cache):
+        if "body" in names:
+            with contextlib.suppress(FileNotFoundError):
+                sizes.append((Path(folder) / "body").stat().st_size)
+    return sizes

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from misbehaving_server import MODIFIED, chunked, content, cut, dribble, fits_bytes, slowly, stall, status
+from misbehaving_server import MODIFIED, body_sizes, chunked, content, cut, dribble, fits_bytes, slowly, stall, status
 
 from tuningfork.archives.cache import verify
 from tuningfork.archives.checks import BadReply, check_fits_image
@@ -286,7 +286,7 @@ def test_a_download_killed_by_force_is_resumed_and_its_lock_broken(server, make_
         "Transport(realm='live', cache=Path(sys.argv[2]), endpoints={'mast': sys.argv[1]}).fetch('mast', sys.argv[3], resume=True)"
     )
     child = subprocess.Popen([sys.executable, "-c", script, server.url, str(tmp_path / "cache"), PATH])
-    while not any(p.stat().st_size == 3000 for p in (tmp_path / "cache").rglob("body")):
+    while 3000 not in body_sizes(tmp_path / "cache"):
         assert child.poll() is None
         time.sleep(0.01)
     child.kill()
