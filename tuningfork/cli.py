@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    about = "Beside the workflow: what a run will cost, new pictures, mirrors, the stand-in archives, stale locks."
+    about = "Beside the workflow: what a run will cost, whether all it made is still whole, new pictures, mirrors, the stand-in archives, stale locks."
     parser = argparse.ArgumentParser(prog="tuningfork", description=about)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -52,6 +52,14 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--output", type=Path, default=Path("predictions.csv"), help="table to write: .csv or .parquet (default: predictions.csv)")
     predict.add_argument("--batch", type=int, default=64, help="pictures at a time (default: 64)")
     predict.set_defaults(run=_predict)
+
+    verify = commands.add_parser("verify", help="read everything that was made and downloaded again, and name what is no longer what it was")
+    verify.add_argument("directory", type=Path, nargs="?", default=Path(), help="working directory (default: here)")
+    verify.add_argument("--cache", type=Path, default=Path("resources/cache"), help="cache of the workflow, in the directory (default: resources/cache)")
+    verify.add_argument("--remove", action="store_true", help="delete what has changed, so that it can be made again")
+    verify.add_argument("--forget", action="store_true", help="what was deleted is not wanted any more")
+    verify.add_argument("--list", action="store_true", help="print nothing but the paths, one a line, as targets for snakemake")
+    verify.set_defaults(run=_verify)
 
     unlock = commands.add_parser("unlock", help="clear the lock of a killed run, unless a living snakemake holds it")
     unlock.add_argument("directory", type=Path, nargs="?", default=Path(), help="working directory (default: here)")
@@ -102,6 +110,18 @@ def _serve_sky(options: argparse.Namespace) -> None:
     from tuningfork.sky.server import serve_forever
 
     serve_forever(options.sky, options.port)
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from tuningfork.verification import act, examine, render
+
+    found = examine(options.directory, options.cache)
+    act(options.directory, found, remove=options.remove, forget=options.forget)
+    sys.stdout.write(
+        "".join(f"{finding.path}\n" for finding in found.findings) if options.list else render(found, removed=options.remove, forgotten=options.forget)
+    )
+    if wrong := found.wrong(forgotten=options.forget):
+        raise TuningforkError(f"{wrong} file(s) are not what they were when they were made")
 
 
 def _predict(options: argparse.Namespace) -> None:
