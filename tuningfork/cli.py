@@ -61,7 +61,15 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--list", action="store_true", help="print nothing but the paths, one a line, as targets for snakemake")
     verify.set_defaults(run=_verify)
 
-    unlock = commands.add_parser("unlock", help="clear the lock of a killed run, unless a living snakemake holds it")
+    trace = commands.add_parser("trace", help="follow one object from its published row through network, stamp and selection back to the archive's reply")
+    trace.add_argument("object", help="its object_id, or a galaxy_id")
+    trace.add_argument("--configfile", type=Path, help="configuration of the run (default: the demo's)")
+    trace.add_argument("--directory", type=Path, default=Path(), help="working directory (default: here)")
+    trace.set_defaults(run=_trace)
+
+    unlock = commands.add_parser(
+        "unlock", help="clear what a killed run or a wrong clock left (the lock, files dated in the future), unless a snakemake is running"
+    )
     unlock.add_argument("directory", type=Path, nargs="?", default=Path(), help="working directory (default: here)")
     unlock.set_defaults(run=_unlock)
     return parser
@@ -124,6 +132,21 @@ def _verify(options: argparse.Namespace) -> None:
         raise TuningforkError(f"{wrong} file(s) are not what they were when they were made")
 
 
+def _trace(options: argparse.Namespace) -> None:
+    import yaml
+
+    from tuningfork.config import load
+    from tuningfork.trace import render, trace
+    from tuningfork.workflow import Workflow
+
+    repository = Path(__file__).parents[1]
+    file = options.configfile or repository / "config" / "config.yaml"
+    if not file.is_file():
+        raise ConfigError(f"{file}: there is no such file")
+    config = load(yaml.safe_load(file.read_text(encoding="utf-8")) or {}, [file], repository / "config" / "recipes")
+    sys.stdout.write(render(trace(Workflow(config, repository), options.object, options.directory)))
+
+
 def _predict(options: argparse.Namespace) -> None:
     from tuningfork.inference.folder import predict_folder
 
@@ -132,7 +155,10 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _unlock(options: argparse.Namespace) -> None:
-    from tuningfork.locks import unlock
+    from tuningfork.locks import set_back, unlock
 
+    log = logging.getLogger(__name__)
     if unlock(options.directory):
-        logging.getLogger(__name__).info("removed the lock that a killed run left behind")
+        log.info("removed the lock that a killed run left behind")
+    if count := set_back(options.directory):
+        log.info("%d file(s) were dated in the future, by a clock that was ahead; they are dated now, in their old order", count)

@@ -1,6 +1,7 @@
 """The whole path on a tiny sky, through the real rules: complete, idle when repeated, exact when changed, and the same after a crash."""
 
 import csv
+import hashlib
 import itertools
 import json
 import os
@@ -66,6 +67,31 @@ def test_rows_in_are_rows_out(finished: Path) -> None:
     usable = np.isin(published["status"], ["ok", "partial"])
     assert np.array_equal(np.isfinite(published["p_smooth"]), usable)
     assert (published["flag"][~usable] > 0).all()
+
+
+def _tool(folder: Path, *arguments: str) -> str:
+    done = subprocess.run([str(BIN / "tuningfork"), *arguments], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_all_that_was_made_and_downloaded_is_whole(finished: Path) -> None:
+    assert "are what they were when they were made" in _tool(finished, "verify")
+
+
+def test_a_published_row_is_traced_to_the_bytes_of_the_archive(finished: Path) -> None:
+    published = read_columns(finished / "results/catalogues/Deep-CLASH.parquet", ["object_id", "status", "p_smooth", "cluster"])
+    row = int(np.flatnonzero(published["status"] == "ok")[0])
+    told = _tool(finished, "trace", str(published["object_id"][row]), "--configfile", "config.yaml")
+    assert f"results/catalogues/Deep-CLASH.parquet, row {row + 1}\n" in told
+    assert f"p_smooth {published['p_smooth'][row]:.4g} " in told
+    weights = finished / "results/models/clash/weights.safetensors"
+    assert f"SHA-256 {hashlib.sha256(weights.read_bytes()).hexdigest()}" in told
+    assert "results/models/candels/weights.safetensors" in told  # what the network started from
+    mosaic = re.search(r"pixels +(resources/cache/\S+)\n +(http\S+)\n +retrieved \S+, [\d,]+ bytes, SHA-256 (\w+)", told)
+    assert mosaic and published["cluster"][row] in mosaic[2]
+    assert hashlib.sha256((finished / mosaic[1]).read_bytes()).hexdigest() == mosaic[3]
+    assert re.search(r"source +resources/catalogues/clash/molino2017.parquet \(vizier, SIMULATED\)\n +\S*SIM-A\S*, SHA-256 \w{64}", told)
 
 
 def test_a_filter_that_the_archive_lacks_is_in_the_ledger_not_in_the_void(finished: Path) -> None:
