@@ -5,14 +5,15 @@ BIN := $(VENV)/bin
 CORES ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean lock picture
+.PHONY: help demo test crashtest lint bench clean lock picture
 
 help:
-	@echo "make demo    run all five papers on the simulated sky (results/report.html, results/catalogues/)"
-	@echo "make test    run the tests"
-	@echo "make lint    ruff, snakefmt, snakemake --lint, import contracts, mypy"
-	@echo "make bench   print the benchmarks"
-	@echo "make clean   remove results, downloads and logs (keeps .venv)"
+	@echo "make demo       run all five papers on the simulated sky (results/report.html, results/catalogues/)"
+	@echo "make test       run the tests"
+	@echo "make crashtest  kill a small run fifty times, fill its disk, turn its clock back: the catalogue must not change"
+	@echo "make lint       ruff, snakefmt, snakemake --lint, import contracts, mypy"
+	@echo "make bench      print the benchmarks"
+	@echo "make clean      remove results, downloads and logs (keeps .venv)"
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { echo "tuningfork needs Python 3.11 to 3.13; $$($(PYTHON) --version) found. Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
@@ -28,6 +29,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
+
+crashtest: $(VENV)/installed
+	$(BIN)/python tests/crash/matrix.py
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
