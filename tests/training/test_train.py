@@ -13,7 +13,7 @@ from tuningfork.files import sha256_of
 from tuningfork.networks import registry
 from tuningfork.networks.weights import read_weights
 from tuningfork.training.arrays import ArrayStamps
-from tuningfork.training.fit import epoch_order
+from tuningfork.training.draws import epoch_order
 from tuningfork.training.loop import train
 from tuningfork.training.recipe import make_recipe
 

@@ -18,6 +18,7 @@ from tuningfork.training.augmentation import augment
 from tuningfork.training.data import TrainingData
 from tuningfork.training.device import autocast
 from tuningfork.training.discrepancy import mmd
+from tuningfork.training.draws import epoch_order
 from tuningfork.training.ema import WeightAverage
 from tuningfork.training.freezing import keep_frozen
 from tuningfork.training.losses import smoothed
@@ -29,26 +30,11 @@ from tuningfork.training.record import HISTORY
 from tuningfork.training.resume import ResumeFolder
 from tuningfork.training.schedules import set_step, warm_up_steps
 
-__all__ = ["Fit", "epoch_order"]
+__all__ = ["Fit"]
 
 log = logging.getLogger(__name__)
 COMPARED = 1024
 """Validation images of either sample that their discrepancy is taken of, at most: it takes memory with the square of them."""
-
-
-def epoch_order(train_rows: np.ndarray, recipe: Recipe, generator: torch.Generator) -> list[np.ndarray]:
-    """Rows of the batches of one epoch.
-
-    A permutation where `draws_per_epoch` is 1 (a last batch of one row is left out: it has no variance to normalise by), else full batches
-    drawn with replacement.
-    """
-    size, count = recipe.batch_size, len(train_rows)
-    if recipe.draws_per_epoch == 1:
-        order = train_rows[torch.randperm(count, generator=generator).numpy()]
-        batches = [order[start : start + size] for start in range(0, count, size)]
-        return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
-    steps = max(1, int(recipe.draws_per_epoch * count / size))
-    return list(train_rows[torch.randint(count, (steps, size), generator=generator).numpy()])
 
 
 @dataclass
