@@ -2,7 +2,9 @@
 
 
 class TuningforkError(Exception):
-    """Base of every error that this library raises on purpose."""
+    """Base of every error that this library raises on purpose. `exit_code` is that of a script which it ends."""
+
+    exit_code = 1
 
 
 class ConfigError(TuningforkError):
@@ -35,3 +37,9 @@ class StampError(TuningforkError):
 
 class ModelError(TuningforkError):
     """Weights, network and configuration do not belong together, or training diverged."""
+
+
+class Interrupted(TuningforkError):
+    """A training was asked to stop, and has saved its state: run again, it goes on. The exit code is EX_TEMPFAIL of sysexits.h."""
+
+    exit_code = 75

@@ -44,5 +44,7 @@ def _show(kind: type[BaseException], error: BaseException, trace: TracebackType 
     logging.getLogger("tuningfork").error("failed", exc_info=(kind, error, trace))
     if issubclass(kind, TuningforkError):
         print(f"\n{kind.__name__}: {error}\n", file=sys.stderr)  # noqa: T201
+        # raised in here, it ends the script with this code
+        raise SystemExit(kind.exit_code)
     else:
         sys.__excepthook__(kind, error, trace)

@@ -166,6 +166,10 @@ class StampSet:
         self._order = np.argsort(self.object_id, kind="stable")
         _refuse_duplicates(self.paths[0].parent, self.object_id[self._order])
 
+    def __reduce__(self) -> tuple[type, tuple[list[Path], bool]]:
+        # to another process go the names of the files, not the pixels
+        return type(self), (self.paths, False)
+
     def __len__(self) -> int:
         return len(self.object_id)
 

@@ -13,7 +13,7 @@ __all__ = ["augment", "d4_views", "number_of_views", "random_affine"]
 _PADDING = {"nearest": "border", "reflect": "reflection", "zero": "zeros"}
 
 
-def augment(images: Tensor, recipe: Augmentation, generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, recipe: Augmentation, generator: torch.Generator, part: slice | None = None, count: int | None = None) -> Tensor:
     """Transform every image of a batch by its own random draw.
 
     Parameters
@@ -23,22 +23,25 @@ def augment(images: Tensor, recipe: Augmentation, generator: torch.Generator) ->
         What is drawn, see `Augmentation`.
     generator
         A generator on the CPU: the draws are the same whatever device the images are on.
+    part, count
+        The images are this part of a batch of `count`: the draws are those that they get in the whole batch.
 
     Returns
     -------
     Tensor, shape (n, C, H, W)
         A new tensor (or `images` itself where the recipe asks for nothing).
     """
+    count, part = len(images) if count is None else count, slice(None) if part is None else part
     if recipe.d4:
-        turns = torch.randint(4, (len(images),), generator=generator)
-        mirrored = torch.randint(2, (len(images),), generator=generator) * int(recipe.flips)
-        images = _quarter_turns(images, turns, mirrored.bool())
+        turns = torch.randint(4, (count,), generator=generator)
+        mirrored = torch.randint(2, (count,), generator=generator) * int(recipe.flips)
+        images = _quarter_turns(images, turns[part], mirrored[part].bool())
     resampled = recipe.rotation_deg or recipe.shift_fraction or recipe.zoom_range != (1.0, 1.0)
     if resampled:
-        theta = random_affine(len(images), recipe, generator).to(images.device, non_blocking=True)
+        theta = random_affine(count, recipe, generator)[part].to(images.device, non_blocking=True)
         return functional.grid_sample(images, _grid(theta, *images.shape[2:]), mode="bilinear", padding_mode=_PADDING[recipe.fill], align_corners=False)
     if recipe.flips and not recipe.d4:
-        across, down = torch.randint(2, (2, len(images)), generator=generator).bool().to(images.device)[:, :, None, None, None]
+        across, down = torch.randint(2, (2, count), generator=generator).bool()[:, part].to(images.device)[:, :, None, None, None]
         images = torch.where(across, images.flip(3), images)
         return torch.where(down, images.flip(2), images)
     return images

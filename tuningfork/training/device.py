@@ -11,17 +11,22 @@ import torch
 
 from tuningfork.errors import ModelError
 
-__all__ = ["autocast", "choose_device", "choose_precision", "describe_machine", "session"]
+__all__ = ["autocast", "choose_device", "choose_precision", "describe_machine", "describe_run", "session"]
 
 log = logging.getLogger(__name__)
 
 
-def choose_device(device: str | torch.device | None = None) -> torch.device:
-    """The device asked for, else a CUDA GPU where there is one, else the CPU; `ModelError` where the one asked for is absent."""
+def choose_device(device: str | torch.device | None = None, number: int | None = None) -> torch.device:
+    """The device asked for, else a CUDA GPU where there is one, else the CPU; `ModelError` where the one asked for is absent.
+
+    `number` is that of a process among those of a machine that train together: each has the GPU of its number.
+    """
     if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         chosen = torch.device(device)
+        if chosen.type == "cuda" and chosen.index is None and number is not None:
+            chosen = torch.device("cuda", number)
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError) as error:
         raise ModelError(f"device {str(device)!r} is not there ({str(error).splitlines()[0]}); leave it out to take what this machine has") from error
@@ -46,6 +51,14 @@ def choose_precision(asked: str, device: torch.device) -> str:
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
     """The context in which a network is called."""
     return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+
+
+def describe_run(device: torch.device, precision: str, processes: int, resident: bool) -> str:
+    """Device, precision, threads, processes and the place of the stamps, for the log of a training."""
+    about = describe_machine(device)
+    each = " each" if processes > 1 else ""
+    place = "in its memory" if resident else "read from disk batch by batch"
+    return f"{device} ({about['hardware']}), {precision}, {about['threads']} thread(s){each}, {processes} process(es); the stamps are {place}"
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:

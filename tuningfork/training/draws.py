@@ -5,7 +5,7 @@ import torch
 
 from tuningfork.training.recipe import Recipe
 
-__all__ = ["epoch_order"]
+__all__ = ["epoch_order", "part_of"]
 
 
 def epoch_order(train_rows: np.ndarray, recipe: Recipe, generator: torch.Generator) -> list[np.ndarray]:
@@ -21,3 +21,8 @@ def epoch_order(train_rows: np.ndarray, recipe: Recipe, generator: torch.Generat
         return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
     steps = max(1, int(recipe.draws_per_epoch * count / size))
     return list(train_rows[torch.randint(count, (steps, size), generator=generator).numpy()])
+
+
+def part_of(count: int, rank: int, size: int) -> slice:
+    """Which of `count` rows process `rank` of `size` takes: parts that differ by one row at most, in order."""
+    return slice(count * rank // size, count * (rank + 1) // size)

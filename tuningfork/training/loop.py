@@ -3,7 +3,7 @@
 import copy
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,13 @@ from tuningfork.training.adapt import SecondSample, make_second_sample
 from tuningfork.training.arrays import Stamps, name_some
 from tuningfork.training.augmentation import number_of_views
 from tuningfork.training.data import TrainingData, make_training_data
-from tuningfork.training.device import choose_device, choose_precision, describe_machine, session
+from tuningfork.training.device import choose_device, choose_precision, describe_machine, describe_run, session
+from tuningfork.training.distributed import find_group
 from tuningfork.training.fit import Fit
 from tuningfork.training.freezing import freeze
+from tuningfork.training.interrupt import Interruption
 from tuningfork.training.latents import label_latents, split_tensors
+from tuningfork.training.launch import launch
 from tuningfork.training.pixels import memory_budget
 from tuningfork.training.recipe import Recipe, make_recipe
 from tuningfork.training.record import HISTORY, write_model
@@ -70,6 +73,9 @@ def train(
     adapt_stamps: Stamps | None = None,
     adapt_objects: Mapping[str, np.ndarray] | None = None,
     adapt_to: Mapping[str, Any] | None = None,
+    processes: int = 1,
+    save_minutes: float = 10.0,
+    handed: bool = False,
 ) -> TrainingResult:
     """Train a network on the ``train`` rows, choose the best epoch on the ``validation`` rows, write the model.
 
@@ -106,27 +112,44 @@ def train(
         Domain adaptation: stamps and table of a second sample, whose labels are not used, and the section of the configuration
         (``sample``, ``method``, ``weight``, ``paired``). The loss is then that of the first sample (of an autoencoder: the mean of both
         samples') plus `weight` times the discrepancy of both samples' features in a batch.
+    processes
+        As many processes of this machine, one for each GPU, train together: they are started here, unless torchrun has started them already
+        (then this says nothing). A batch is that of the recipe, and shared among them; see `tuningfork.training.distributed`.
+    save_minutes
+        The state is saved within an epoch as well, whenever so many minutes have gone by.
+    handed
+        A mirror image of an object would have another label (clockwise spirals): the recipe's flips are turned off, and the model knows it.
 
     Returns
     -------
     TrainingResult
+        In every process of a group; the first one has written the model.
 
     Raises
     ------
     ModelError
         The recipe, the labels, the stamps or the parent's weights are wrong, or the training diverged (the ids of the batch are named; the
         state of the last good epoch stays in `resume_dir`).
+    Interrupted
+        A signal asked the training to stop (SIGTERM, SIGINT, SIGUSR1, SIGXCPU); the state is saved in `resume_dir`.
     """
+    given = dict(locals())
+    if processes > 1 and find_group().size == 1:
+        return launch(given, processes)
     recipe = make_recipe(recipe.as_dict() if isinstance(recipe, Recipe) else recipe, task)
-    where = choose_device(device)
+    group = find_group()
+    where = choose_device(device, group.local_rank)
     seeds = [int(value) for value in np.random.SeedSequence(seed).generate_state(4, np.uint64) >> 1]
     parent = _parent(parent_weights)
     if adapt_to and (adapt_stamps is None or adapt_objects is None):
         raise ModelError("adapt_to: the stamps and the objects of the second sample are missing")
     if recipe.alignment.frozen_source and adapt_to and not (recipe.unsupervised and parent):
         raise ModelError("recipe.alignment.frozen_source: a frozen copy of the start encodes the first sample: it needs loss elbo and a model in 'from'")
-    budget = memory_budget(where, memory_mb) // (2 if adapt_to else 1)
-    with session(where, threads, seeds[DROPOUT]):
+    if handed and recipe.augmentation.flips:
+        log.info("the sample is handed: no image is mirrored, in training and in prediction (recipe.augmentation.flips is turned off)")
+        recipe = replace(recipe, augmentation=replace(recipe.augmentation, flips=False))
+    budget = memory_budget(where, memory_mb) // (2 if adapt_to else 1) // (group.size if where.type == "cpu" else 1)
+    with group.joined(where), session(where, threads, seeds[DROPOUT] + group.rank):
         training_data = make_training_data(
             stamps,
             objects,
@@ -150,7 +173,7 @@ def train(
         n_outputs = 0 if recipe.unsupervised else len(targets)
         module = _build(recipe, network["name"], in_channels=channels, n_outputs=n_outputs, image_size=side, seed=seeds[WEIGHTS], **options)
         fresh = _load_parent(module, Path(parent_weights), parent, network, targets) if parent_weights is not None and parent is not None else []
-        module = module.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module = group.synchronised(module.to(where, memory_format=torch.channels_last))  # type: ignore[call-overload]
         source = copy.deepcopy(module).requires_grad_(False).eval() if second is not None and recipe.alignment.frozen_source else None
         frozen = freeze(module, recipe.freeze)
         if unlearnt := [name for name in frozen if parent is None or name in fresh]:
@@ -169,9 +192,11 @@ def train(
                 "precision": precision,
             }
         )
-        fit = Fit(module, training_data, recipe, task, where, precision, seeds[DRAWS], ResumeFolder(resume_dir, fingerprint), second, source)
+        log.info("training on %s", describe_run(where, precision, group.size, training_data.images.resident))
+        fit = Fit(module, training_data, recipe, task, where, precision, seeds[DRAWS], ResumeFolder(resume_dir, fingerprint), second, source, group=group)
         resumed_from = fit.resume()
-        fit.run()
+        with Interruption(save_minutes) as fit.interruption:
+            fit.run()
         load_weights(module, fit.resume_folder.best(fit.best_epoch))
         further: dict[str, torch.Tensor] = {}
         about: dict[str, Any] = {}
@@ -213,8 +238,10 @@ def train(
             "versions": describe_machine(where),
             "simulated": simulated,
         }
-    write_model(Path(out_dir), module, record, fit.history, further)
-    fit.resume_folder.remove()
+        if group.first:
+            write_model(Path(out_dir), module, record, fit.history, further)
+            fit.resume_folder.remove()
+        group.wait()
     return TrainingResult(Path(out_dir), len(fit.history), fit.best_epoch, fit.best_loss, fit.history, resumed_from, fresh)
 
 
