@@ -120,11 +120,12 @@ class Compute(Section):
     """What training and prediction ask of the machine."""
 
     training_threads: int = Field(1, ge=1, description="CPU threads of one training; the demo runs two trainings side by side on two cores")
-    gpu: int = Field(1, ge=0, description="GPUs that one training asks of a cluster; with none on the machine it runs on the CPU")
+    gpu: int = Field(1, ge=0, description="GPUs that one training asks of a cluster, and shares its batches among; with none on the machine it runs on the CPU")
     gpu_model: str | None = Field(None, description="GPU model as the cluster names it, such as a100 or h200")
     gpu_partition: str | None = Field(None, description="cluster partition (queue) of GPU jobs")
     training_mem_mb: int = Field(2500, ge=500, description="memory of one training or prediction, MB")
     training_minutes: int = Field(240, ge=1, description="run time that one training asks of a cluster, minutes")
+    save_minutes: Positive = Field(10.0, description="a training saves its state after every epoch, and within one whenever so many minutes have gone by")
 
 
 class CatalogueSource(Section):
@@ -297,6 +298,7 @@ class SampleBase(Section):
         "exclusive", description="of task fractions: exclusive if a classifier gave one answer, independent if several boxes could be ticked"
     )
     assumed_votes: int | None = Field(None, ge=1, description="classifiers an object where the labels do not say; for the noise floor, which then says so")
+    handed: bool = Field(False, description="a mirror image has another label (clockwise spirals): nothing is mirrored, in training and in prediction")
     split: Split = Split()
 
     @model_validator(mode="after")

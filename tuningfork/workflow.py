@@ -324,6 +324,7 @@ class Workflow:
             "split_seed": sample.split.seed,
             "simulated": self.simulated(plan.model.train),
             **({"adapt_to": plan.model.adapt_to.model_dump(mode="json")} if plan.model.adapt_to else {}),
+            **({"handed": True} if sample.handed else {}),
         }
 
     def trained_on(self, name: str) -> list[str]:

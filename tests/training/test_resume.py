@@ -42,14 +42,14 @@ MODERN = {
     "freeze": ["layer1"],
 }
 """What a state must hold beyond a plain training: the average and its count, the step in the warm-up, a rate for every group of layers."""
-KINDS = {"plain": {}, "modern": MODERN}
+KINDS = {"plain": {}, "modern": MODERN, "saving": {"epochs": 2, "save_minutes": 0}}
 
 
-def fit(folder, network=NETWORK, **recipe):
+def fit(folder, network=NETWORK, save_minutes=10, **recipe):
     stamps, objects = make_store(folder)
     # dropout, batch normalisation, Adam's moments, a schedule, draws with replacement: all the state there is
     given = {**RECIPE, "epochs": 5, "draws_per_epoch": 2.0, "schedule": "cosine", **recipe}
-    places = {"out_dir": folder / "model", "resume_dir": folder / "resume"}
+    places = {"out_dir": folder / "model", "resume_dir": folder / "resume", "save_minutes": save_minutes}
     return train(network=network, stamps=stamps, objects=objects, targets=TARGETS, task="fractions", recipe=given, seed=3, threads=1, **places)
 
 

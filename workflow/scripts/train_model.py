@@ -10,6 +10,7 @@ from tuningfork.files import digest_of
 from tuningfork.samples.build import fold_split, refuse_leak
 from tuningfork.stamps.store import StampSet
 from tuningfork.tables import read_columns
+from tuningfork.training.distributed import visible_processes
 from tuningfork.training.loop import train
 
 training, files = snakemake.params.training, snakemake.input
@@ -42,4 +43,7 @@ train(
     adapt_to=adapt_to,
     adapt_stamps=StampSet(files.adapt_stamps) if adapt_to else None,
     adapt_objects=read_columns(files.adapt_objects) if adapt_to else None,
+    processes=visible_processes(snakemake.resources.get("gpu", 1)),
+    save_minutes=snakemake.config.get("compute", {}).get("save_minutes", 10.0),
+    handed=training.get("handed", False),
 )

@@ -1,0 +1,63 @@
+"""Trainings of one configuration each, to be run by one process or by several that share it: started by torchrun as a program."""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+from toy_sample import RECIPE, TARGETS, make_objects, toy_learner
+from toy_survey import CLASSES, make_survey
+from toy_survey import RECIPE as SURVEY_RECIPE
+
+from tuningfork.networks import registry
+from tuningfork.training.arrays import ArrayStamps
+from tuningfork.training.loop import train
+
+
+def normed_learner(*, in_channels: int, n_outputs: int, image_size: int) -> nn.Module:
+    """The same with batch normalisation of maps and of rows."""
+    body, head = toy_learner(in_channels=in_channels, n_outputs=n_outputs, image_size=image_size), list[nn.Module]()
+    for layer in body:
+        head.append(layer)
+        if isinstance(layer, nn.Conv2d):
+            head.append(nn.BatchNorm2d(layer.out_channels))
+    head.insert(-1, nn.BatchNorm1d(32))
+    return nn.Sequential(*head)
+
+
+CASES = {
+    # 37 training rows: batches of 7 leave one of 2, and 7 is no multiple of 2
+    "sums": ("toy", {"batch_size": 7}, {}),
+    "rmse": ("toy", {"loss": "rmse", "ema": 0.9, "schedule": "cosine", "batch_size": 8, "draws_per_epoch": 1.5}, {"task": "regression", "targets": ["size"]}),
+    "normed": ("normed", {"batch_size": 9, "optimizer": {"name": "sgd", "learning_rate": 0.05}}, {}),
+    "single": ("toy", {"batch_size": 1, "augmentation": {"d4": True, "flips": True}}, {}),
+    "adapted": ("toy", {**SURVEY_RECIPE, "loss": "cross_entropy", "batch_size": 9}, {"adapt": True}),
+}
+"""Networks without dropout: what several processes do then is what one does, up to rounding."""
+
+
+def fit(folder: Path, case: str, **more):
+    """Train a case into `folder`."""
+    registry._BUILDERS.update({"toy": toy_learner, "normed": normed_learner})
+    network, recipe, changes = CASES[case]
+    given = {"network": {"name": network}, "task": "fractions", "targets": TARGETS, "seed": 5, "threads": 1, "device": "cpu", **changes, **more}
+    if given.pop("adapt", False):
+        (stamps, objects), (second, others) = make_survey(45), make_survey(45, second=True)
+        given |= {"targets": CLASSES, "task": "classes", "adapt_stamps": second, "adapt_objects": others}
+        given |= {"adapt_to": {"sample": "north", "method": "mmd", "weight": 1.0, "paired": True}}
+    else:
+        shard, objects = make_objects(55)
+        stamps = ArrayStamps(shard.object_id, shard.pixels, shard.status, shard.scalars)
+    recipe = {**RECIPE, "epochs": 2, **recipe}
+    return train(stamps=stamps, objects=objects, recipe={**recipe, "epochs": 2}, out_dir=folder / case, resume_dir=folder / f"{case}.resume", **given)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.ERROR)
+    torch.set_num_threads(1)
+    for name in CASES:
+        result = fit(Path(sys.argv[1]), name)
+        Path(sys.argv[1], f"{name}.{os.environ['RANK']}.json").write_text(json.dumps(result.history))
