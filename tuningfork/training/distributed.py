@@ -45,17 +45,17 @@ class Group:
 
     @contextlib.contextmanager
     def joined(self, device: torch.device) -> Iterator[None]:
-        """Meet the others, for as long as the context lasts; gloo between CPUs, NCCL between GPUs."""
-        if self.size == 1 or distributed.is_initialized():
+        """Meet the others, by gloo between CPUs and NCCL between GPUs, and take this process's GPU for as long as the context lasts.
+
+        Those who have met stay together until the process ends: to part in good order all would have to be well, and torch's gloo was seen to hang
+        or to break where a group is given up that a wrapped module still knows.
+        """
+        with torch.cuda.device(device) if self.size > 1 and device.type == "cuda" else contextlib.nullcontext():
+            if self.size > 1 and not distributed.is_initialized():
+                backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+                init = os.environ.get(RENDEZVOUS, "env://")
+                distributed.init_process_group(backend, init_method=init, rank=self.rank, world_size=self.size, timeout=PATIENCE)
             yield
-            return
-        with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
-            backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-            init = os.environ.get(RENDEZVOUS, "env://")
-            distributed.init_process_group(backend, init_method=init, rank=self.rank, world_size=self.size, timeout=PATIENCE)
-            yield
-            # not where there was an error: the others may wait in the middle of something, and so would this
-            distributed.destroy_process_group()
 
     def part(self, count: int) -> slice:
         """Which of `count` rows are this process's."""

@@ -42,8 +42,9 @@ def main(descriptor: int) -> None:
         teller.tell("result", train(**job))
     except BaseException as error:
         teller.tell("error", (type(error).__name__, str(error), traceback.format_exc()))
-        # at once: to leave the group in good order, the others would have to be alive and well
-        os._exit(1)
+    # at once: there is nothing left to do, and nobody to take leave of in good order
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _end_with_parent(pipe: Connection) -> None:
