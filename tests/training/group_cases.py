@@ -32,7 +32,7 @@ CASES = {
     # 37 training rows: batches of 7 leave one of 2, and 7 is no multiple of 2
     "sums": ("toy", {"batch_size": 7}, {}),
     "rmse": ("toy", {"loss": "rmse", "ema": 0.9, "schedule": "cosine", "batch_size": 8, "draws_per_epoch": 1.5}, {"task": "regression", "targets": ["size"]}),
-    "normed": ("normed", {"batch_size": 9, "optimizer": {"name": "sgd", "learning_rate": 0.05}}, {}),
+    "normed": ("normed", {"batch_size": 9, "optimizer": {"name": "sgd", "learning_rate": 0.005}}, {}),
     "single": ("toy", {"batch_size": 1, "augmentation": {"d4": True, "flips": True}}, {}),
     "adapted": ("toy", {**SURVEY_RECIPE, "loss": "cross_entropy", "batch_size": 9}, {"adapt": True}),
 }

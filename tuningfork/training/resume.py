@@ -63,9 +63,9 @@ def restore_generators(state: Mapping[str, Tensor], group: Group, device: torch.
     if len(state["rng"]) != group.size:
         log.warning("the state is of %d process(es), this training has %d: dropout will draw other numbers", len(state["rng"]), group.size)
     if group.rank < len(state["rng"]):
-        torch.set_rng_state(state["rng"][group.rank].cpu())
+        torch.set_rng_state(state["rng"][group.rank].cpu().clone())  # a view into the others would crash torch
         if device.type == "cuda" and "device_rng" in state:
-            torch.cuda.set_rng_state(state["device_rng"][group.rank].cpu(), device)
+            torch.cuda.set_rng_state(state["device_rng"][group.rank].cpu().clone(), device)
 
 
 class ResumeFolder:
