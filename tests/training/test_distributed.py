@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from group_cases import CASES, fit
+from group_cases import CASES, fit, gradients
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from toy_sample import NETWORK, RECIPE, TARGETS, make_store
 
 from tuningfork.errors import Interrupted, ModelError
@@ -80,6 +81,15 @@ def test_two_processes_do_what_one_does(tmp_path, shared, case):
     for name, value in ours.items():
         torch.testing.assert_close(theirs[name], value, rtol=1e-2, atol=2e-4, msg=f"{case}: {name}")
     assert not list(shared.glob("*.resume"))
+
+
+def test_gradients_and_statistics_through_batch_normalisation_are_those_of_the_whole_batch(shared):
+    expected = gradients(Group())
+    for rank in range(2):
+        found = load_file(shared / f"gradients.{rank}.safetensors")
+        assert set(found) == set(expected) and any("running_var" in name for name in found)
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value, rtol=1e-9, atol=1e-12, msg=f"process {rank}: {name}")
 
 
 def together(folder, stamps, objects, **recipe):

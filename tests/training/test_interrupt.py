@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+import group_cases
 import pytest
 from test_resume import MODERN, fit, killed
 from toy_sample import NETWORK, RECIPE, TARGETS, make_store
@@ -101,6 +102,15 @@ def test_stopped_after_every_single_step_it_gets_to_the_same_weights(tmp_path, m
     last = []
     assert until_done(lambda: last.append(fit(tmp_path / "cut", **given)), monkeypatch) == SHORT["epochs"] * (steps + 1)
     assert outcome(tmp_path / "cut", last[0]) == whole
+
+
+def test_stopped_after_every_step_of_an_adaptation_as_well(tmp_path, monkeypatch):
+    whole = group_cases.fit(tmp_path / "whole", "adapted")
+    last = []
+    stops = until_done(lambda: last.append(group_cases.fit(tmp_path / "cut", "adapted")), monkeypatch)
+    assert stops == 2 * 3 + 2 and len(whole.history) == 2
+    assert sha256_of(tmp_path / "cut/adapted/weights.safetensors") == sha256_of(tmp_path / "whole/adapted/weights.safetensors")
+    assert [{**row, "seconds": 0} for row in last[0].history] == [{**row, "seconds": 0} for row in whole.history]
 
 
 def test_saved_by_the_clock_a_killed_training_loses_no_more_than_since_then(tmp_path, undisturbed, caplog):

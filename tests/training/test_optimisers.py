@@ -1,6 +1,8 @@
 """Learning rates layer by layer."""
 
+import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from tuningfork.errors import ModelError
@@ -70,3 +72,43 @@ def test_groups_that_leave_a_parameter_out_or_hold_it_twice_are_refused():
     for chosen, wrong in ((["one"], "two.weight"), (["one", "two", "one"], "one.weight")):
         with pytest.raises(ModelError, match=rf"do not hold '{wrong}' exactly once"):
             make_optimizer(Careless(chosen), make_recipe({"optimizer": {"layer_decay": 0.8}}))
+
+
+def keras(name, w, gradient_of, steps, rate=0.01, l2=0.0, momentum=0.9, rho=0.95, beta1=0.9, beta2=0.999, eps=1e-7):
+    """The update rules in the documentation of Keras, in plain numpy; the regulariser l2 * sum(w^2) adds 2 l2 w to the gradient."""
+    first, second = np.zeros_like(w), np.zeros_like(w)
+    for step in range(1, steps + 1):
+        g = gradient_of(w) + 2 * l2 * w
+        if name == "sgd":
+            first = momentum * first - rate * g
+            w = w + first
+        elif name == "adam":
+            first, second = beta1 * first + (1 - beta1) * g, beta2 * second + (1 - beta2) * g**2
+            w = w - rate * np.sqrt(1 - beta2**step) / (1 - beta1**step) * first / (np.sqrt(second) + eps)
+        else:
+            first = rho * first + (1 - rho) * g**2
+            change = np.sqrt(second + eps) / np.sqrt(first + eps) * g
+            second = rho * second + (1 - rho) * change**2
+            w = w - rate * change
+    return w
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.13])
+@pytest.mark.parametrize("name", ["sgd", "adam", "adadelta"])
+def test_optimisers_against_the_formulas_of_keras(name, l2):
+    rng = np.random.default_rng(0)
+    start, curvature = rng.normal(size=(3, 4)), rng.uniform(0.5, 3, (3, 4))
+    layer = nn.Linear(4, 3, bias=False).double()
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(start))
+    # Keras adds epsilon to the root of the uncorrected moment, torch to that of the corrected one: the same where it is small
+    eps = {"adam": 1e-14, "adadelta": 1e-7, "sgd": 1e-7}[name]
+    spec = {"name": name, "learning_rate": 0.01, "weight_decay": 2 * l2, **({"eps": eps} if name == "adam" else {})}
+    optimizer = make_optimizer(layer, make_recipe({"optimizer": spec}))
+    for _ in range(25):
+        optimizer.zero_grad()
+        (torch.from_numpy(curvature) * layer.weight.square() / 2).sum().backward()
+        optimizer.step()
+    expected = keras(name, start, lambda w: curvature * w, 25, l2=l2, eps=eps)
+    assert np.abs(expected - start).max() > 1e-4
+    np.testing.assert_allclose(layer.weight.detach().numpy(), expected, rtol=1e-9, atol=1e-12)

@@ -44,6 +44,12 @@ def test_deepshadows_decays_its_kernels_as_published(repository):
     assert found == wanted
 
 
+@pytest.mark.parametrize(("name", "decay"), [("clash", 0), ("galaxy10", 0), ("galaxy_vae", 0), ("metallicity", 1e-4)])
+def test_weights_decay_only_where_the_paper_says_so(repository, name, decay):
+    optimizer = make_recipe(yaml.safe_load((repository / f"config/recipes/{name}.yaml").read_text())).optimizer
+    assert optimizer.weight_decay == decay and not any(group.weight_decay for group in optimizer.groups.values())
+
+
 def test_every_preset_is_valid(repository):
     for path in (repository / "config/recipes").glob("*.yaml"):
         recipe = make_recipe(yaml.safe_load(path.read_text()))

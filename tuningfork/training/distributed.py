@@ -182,7 +182,7 @@ class SharedBatchNorm(_BatchNorm):
             return super().forward(input)
         axes = [0, *range(2, input.ndim)]
         shape = [1, -1] + [1] * (input.ndim - 2)
-        values = input.float()
+        values = input if input.dtype == torch.float64 else input.float()
         count = _Sum.apply(values.new_tensor([values.numel() / values.shape[1]]))
         mean = _Sum.apply(values.sum(axes)) / count
         centred = values - mean.view(shape)
