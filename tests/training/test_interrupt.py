@@ -9,7 +9,7 @@ from pathlib import Path
 
 import group_cases
 import pytest
-from test_resume import MODERN, fit, killed
+from test_resume import fit, killed
 from toy_sample import NETWORK, RECIPE, TARGETS, make_store
 
 from tuningfork.errors import Interrupted
@@ -94,7 +94,7 @@ def until_done(train_again, monkeypatch):
                 return stops
 
 
-@pytest.mark.parametrize("recipe", [{}, {**MODERN, "warm_up_epochs": 1.3, "draws_per_epoch": 1.0}], ids=["plain", "modern"])
+@pytest.mark.parametrize("recipe", [{}, {"ema": 0.9, "warm_up_epochs": 1.3, "draws_per_epoch": 1.0}], ids=["plain", "averaged"])
 def test_stopped_after_every_single_step_it_gets_to_the_same_weights(tmp_path, monkeypatch, recipe):
     given = {**recipe, **SHORT}
     whole = outcome(tmp_path / "whole", fit(tmp_path / "whole", **given))
