@@ -5,7 +5,7 @@ large are the paper's; atto, femto, pico and nano are timm's own, and keep their
 """
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -36,15 +36,17 @@ class Mlp(nn.Module):
 
     def __init__(self, channels: int, *, as_convolutions: bool) -> None:
         super().__init__()
-        if as_convolutions:
-            self.fc1, self.fc2 = nn.Conv2d(channels, 4 * channels, 1), nn.Conv2d(4 * channels, channels, 1)
-        else:
-            self.fc1, self.fc2 = nn.Linear(channels, 4 * channels), nn.Linear(4 * channels, channels)
+        self.fc1 = _dense(channels, 4 * channels, as_convolutions)
+        self.fc2 = _dense(4 * channels, channels, as_convolutions)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., channels) to the same shape."""
         x = functional.gelu(functional.linear(x, self.fc1.weight.flatten(1), self.fc1.bias))
         return functional.linear(x, self.fc2.weight.flatten(1), self.fc2.bias)
+
+
+def _dense(in_channels: int, out_channels: int, as_convolution: bool) -> nn.Conv2d | nn.Linear:
+    return nn.Conv2d(in_channels, out_channels, 1) if as_convolution else nn.Linear(in_channels, out_channels)
 
 
 class Block(nn.Module):
@@ -145,8 +147,8 @@ class ConvNeXt(ImageNetwork):
         stages = []
         for stage, depth in enumerate(depths):
             before, own = sum(depths[:stage]), channels[stage]
-            options = {"layer_scale": layer_scale, "as_convolutions": as_convolutions}
-            stages.append(Stage(channels[max(stage - 1, 0)], own, drops[before : before + depth], halve=stage > 0, **options))
+            options: dict[str, Any] = {"halve": stage > 0, "layer_scale": layer_scale, "as_convolutions": as_convolutions}
+            stages.append(Stage(channels[max(stage - 1, 0)], own, drops[before : before + depth], **options))
         self.stages = nn.Sequential(*stages)
         self.head = Head(channels[-1], n_outputs)
         for layer in self.modules():
