@@ -1,9 +1,12 @@
 """Files in timm's names fit our networks: what differs is adapted by a rule, starts anew and is said, or is an error that lists it."""
 
 import functools
+import re
 
 import pytest
 import torch
+from hypothesis import given as drawn_from
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch.nn import functional
 
@@ -235,3 +238,42 @@ def test_networks_of_timm_itself_take_its_files():
         fitted = start_from_tensors(module, {prefix + key: value for key, value in given.items()}, "w")
         assert fitted.fresh == ["model.fc.weight", "model.fc.bias"]
         assert torch.equal(module.model["conv"].weight, given["conv.weight"][:, :2] * 1.5)
+
+
+class Tiny(torch.nn.Module):
+    """The parts that the rules know: a first convolution, counters, a dense layer in the body, a head."""
+
+    head_names, name, in_channels = ("fc.",), "tiny", 2
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = torch.nn.Conv2d(2, 3, 3), torch.nn.BatchNorm2d(3)
+        self.dense, self.fc = torch.nn.Linear(3, 4), torch.nn.Linear(4, 2)
+
+
+SHAPES = st.lists(st.integers(0, 4), max_size=5).map(tuple) | st.sampled_from([(3, 1, 3, 3), (3, 3, 3, 3), (4, 3, 1, 1), (5, 4)])
+NAMES = st.sampled_from([*Tiny().state_dict(), "fc.scale", "fcx", "bn2.weight", "", ".", "a.conv1.weight"])
+
+
+@drawn_from(
+    st.dictionaries(NAMES, SHAPES, max_size=5), st.sets(NAMES, max_size=3), st.sampled_from(["", "e.", "a.b."]), st.sampled_from([None, "", "e", "a.b"])
+)
+def test_every_tensor_of_both_sides_is_taken_or_named(changed, gone, begin, prefix):
+    module = Tiny()
+    given = {begin + key: torch.full(value.shape, 2, dtype=value.dtype) for key, value in module.state_dict().items() if key not in gone}
+    given |= {begin + key: torch.ones(shape) for key, shape in changed.items()}
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    try:
+        fitted = start_from_tensors(module, given, "w", prefix=prefix)
+    except ModelError as error:
+        assert all(torch.equal(before[key], value) for key, value in module.state_dict().items())
+        assert re.search(r"^w: weights of another network|^from\.prefix", str(error))
+        return
+    text, taken = " ".join(fitted.notes), fitted.tensors
+    state = module.state_dict()
+    for key in given:
+        own = key.removeprefix(fitted.prefix)
+        assert own in taken or own in text, "what the file has is taken or named"
+    for key, value in state.items():
+        assert key in taken or (torch.equal(value, before[key]) and (key in fitted.fresh or key.endswith("num_batches_tracked")))
+        assert key not in fitted.fresh or key.startswith("fc."), "only the head may start anew"
