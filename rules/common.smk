@@ -61,6 +61,8 @@ def training_input(w):
     if parent:
         files["parent"] = f"results/models/{parent}/weights.safetensors"
         files["parent_objects"] = frozen_files(wf.plans[parent].model.train)["objects"]
+    if file := wf.plans[w.model].model.weights_file:
+        files["parent"] = ancient(str(file.file))
     return files
 
 

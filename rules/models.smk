@@ -23,7 +23,7 @@ rule train_model:
     params:
         code=lambda w: wf.code("train_model", wf.network_module(w.model)),
         training=lambda w: wf.training(w.model),
-        parent=lambda w: wf.parent(w.model),
+        parent=lambda w: wf.start(w.model),
         frozen=lambda w: frozen(wf.trained_on(w.model), "stamps", "labels"),
     message:
         "Training {wildcards.model} on {params.training[sample]}"

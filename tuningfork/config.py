@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError, field_validator, model_validator
 
 from tuningfork.config_messages import file_with, nearest, problem_line
 from tuningfork.errors import ConfigError
@@ -423,11 +423,27 @@ class Adaptation(Section):
     paired: bool = Field(False, description="take the same galaxy of both samples together (by galaxy_id); else at random")
 
 
+class WeightsFile(Section):
+    """A file of weights from elsewhere, in timm's names of tensors."""
+
+    file: Path = Field(description="a safetensors file, relative to the working directory")
+    prefix: str | None = Field(None, description="what the names in it begin with, such as 'encoder.'; found by itself where all names share it")
+    first_layer: Literal["adapt", "fresh"] = Field(
+        "adapt", description="first convolution where the images have another number of channels than the file: adapt its kernels, or start it anew"
+    )
+
+
+Start = Annotated[
+    Annotated[Name, Tag("model-name")] | Annotated[WeightsFile, Tag("weights-file")],
+    Discriminator(lambda value: "weights-file" if isinstance(value, Mapping | WeightsFile) else "model-name"),
+]
+
+
 class Model(Section):
     """A trained network."""
 
     train: Name = Field(description="the sample it learns from")
-    start_from: Name | None = Field(None, alias="from", description="the model whose weights it starts from (transfer)")
+    start_from: Start | None = Field(None, alias="from", description="where its first weights come from (transfer): a model, or a file")
     network: Network = Network()
     recipe: str = Field("clash", description="a file of config/recipes")
     training: dict[str, Any] = Field(default_factory=dict, description="keys of the recipe that this model changes")
@@ -438,6 +454,16 @@ class Model(Section):
     adapt_to: Adaptation | None = Field(None, description="domain adaptation to a second sample")
     evaluate_on: Name | None = Field(None, description="the sample on whose test rows it is judged; that of train if not given")
     claims: Claims | None = Field(None, description="what must be true of it, or the run fails")
+
+    @property
+    def parent(self) -> str | None:
+        """The model of this configuration that it starts from."""
+        return self.start_from if isinstance(self.start_from, str) else None
+
+    @property
+    def weights_file(self) -> WeightsFile | None:
+        """The file from elsewhere that it starts from."""
+        return self.start_from if isinstance(self.start_from, WeightsFile) else None
 
     @field_validator("folds")
     @classmethod
@@ -548,9 +574,11 @@ def _unknown_names(config: Config, recipes: Path) -> list[tuple[tuple[str, ...],
             known(model.adapt_to.sample, config.samples, "sample", "models", name, "adapt_to", "sample")
         if model.evaluate_on is not None:
             known(model.evaluate_on, config.samples, "sample", "models", name, "evaluate_on")
-        if model.start_from is not None:
-            known(model.start_from, config.models, "model", "models", name, "from")
+        if model.parent is not None:
+            known(model.parent, config.models, "model", "models", name, "from")
             problems.extend(_circle(config, name))
+        if model.weights_file is not None and (wrong := _unreadable(model.weights_file.file)):
+            problems.append((("models", name, "from", "file"), wrong))
     for name, product in config.catalogues.items():
         known(product.model, config.models, "model", "catalogues", name, "model")
         known(product.sample, config.samples, "sample", "catalogues", name, "sample")
@@ -560,11 +588,18 @@ def _unknown_names(config: Config, recipes: Path) -> list[tuple[tuple[str, ...],
     return problems
 
 
+def _unreadable(weights: Path) -> str:
+    """What is wrong with a file of weights, as far as its name and place tell; '' if nothing."""
+    if weights.suffix.lower() != ".safetensors":
+        return f"{weights} is no .safetensors file; convert it in the environment it comes from, see 'Weights from elsewhere' in config/README.md"
+    return "" if weights.is_file() else f"there is no file {weights} in {Path.cwd()}; download it first, see 'Weights from elsewhere' in config/README.md"
+
+
 def _circle(config: Config, name: str) -> list[tuple[tuple[str, ...], str]]:
-    path, here = [name], config.models[name].start_from
+    path, here = [name], config.models[name].parent
     while here is not None and here in config.models and here not in path:
         path.append(here)
-        here = config.models[here].start_from
+        here = config.models[here].parent
     if here == name:
         return [(("models", name, "from"), f"the model starts from itself ({' <- '.join([*path, name])}); remove one 'from'")]
     return []

@@ -9,6 +9,8 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel
 
+TAGS = ("mosaic", "folder", "model-name", "weights-file")
+"""Which of several sections was chosen at a place: pydantic names it among the keys."""
 UNITS = ("arcsec", "px", "minutes", "mag", "mb")
 
 
@@ -21,7 +23,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 def problem_line(problem: Mapping[str, Any], files: Sequence[str | Path], raw: Mapping[str, Any], root: type[BaseModel]) -> str:
     """What pydantic found, as one line: file, key, what is wrong, nearest valid name."""
-    loc = [str(part) for part in problem["loc"] if part not in ("mosaic", "folder")]
+    loc = [str(part) for part in problem["loc"] if part not in TAGS]
     key = tuple(loc)
     text = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":

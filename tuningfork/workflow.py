@@ -12,6 +12,7 @@ from typing import Any
 
 from tuningfork import fingerprint
 from tuningfork.config import Config, CutoutSample, FolderSample, Images, Model, MosaicSample, network_modules, recipe_of
+from tuningfork.digests import remembered_sha256
 from tuningfork.files import digest_of, read_json
 
 FORMATS = ("csv", "parquet", "fits", "vot")
@@ -91,7 +92,7 @@ class Workflow:
         waiting = list(models)
         while waiting:
             model = self.config.models[waiting.pop()]
-            others = [*model.compare_to, *([model.start_from] if model.start_from else [])]
+            others = [*model.compare_to, *([model.parent] if model.parent else [])]
             waiting += [other for other in others if other not in models]
             models |= dict.fromkeys(others)
         for model_name in models:
@@ -145,8 +146,8 @@ class Workflow:
         found = [sample for predicted, sample in self.predictions() if predicted == name]
         if model.adapt_to:
             found.append(model.adapt_to.sample)
-        if model.start_from:
-            found += self.samples_of(model.start_from)
+        if model.parent:
+            found += self.samples_of(model.parent)
         return list(dict.fromkeys(found))
 
     def group_of(self, sample: str) -> str:
@@ -211,7 +212,7 @@ class Workflow:
             "seed": model.seed,
             "folds": model.folds if judged == model.train else 0,
             "compare_to": list(model.compare_to),
-            "parent": model.start_from,
+            "parent": model.parent,
             "loss": recipe_of(model, self.recipes)["loss"],
             "vote_model": {"exclusive": "multinomial", "independent": "binomial"}[sample.votes],
             "assumed_votes": sample.assumed_votes,
@@ -239,7 +240,15 @@ class Workflow:
             "collection": collection,
             "simulated": self.simulated(product.sample),
             "configuration": digest_of(self._behind(product.model, product.sample)),
+            **self._origin_of_weights(product.model),
         }
+
+    def _origin_of_weights(self, model: str) -> dict[str, Any]:
+        """Files of weights from elsewhere behind a model, and the papers that these and its network owe; nothing for most models."""
+        files = self.weights_files(model)
+        methods = ["convnext"] if self.config.models[model].network.name.removeprefix("timm:").startswith("convnext") else []
+        methods += ["zoobot"] if any("zoobot" in file["file"].lower() for file in files.values()) else []
+        return {**({"weights_from": files} if files else {}), **({"methods": methods} if methods else {})}
 
     def _behind(self, model: str, sample: str) -> dict[str, Any]:
         """The part of the configuration that a catalogue rests on: its model, those that this starts from, and their samples."""
@@ -250,7 +259,7 @@ class Workflow:
             described = self.config.models[name]
             models[name] = described.model_dump(mode="json", by_alias=True)
             samples |= dict.fromkeys(self.trained_on(name))
-            waiting += [described.start_from] if described.start_from else []
+            waiting += [described.parent] if described.parent else []
         return {"models": models, "samples": {name: self.config.samples[name].model_dump(mode="json", by_alias=True) for name in samples}}
 
     def simulated(self, sample: str) -> bool:
@@ -334,7 +343,21 @@ class Workflow:
 
     def parent(self, name: str) -> str | None:
         """The model whose weights `name` starts from."""
-        return self.plans[name].model.start_from
+        return self.plans[name].model.parent
+
+    def start(self, name: str) -> Any:
+        """Where the first weights of `name` come from: a model's name, None, or a file from elsewhere with its digest in the place of its time."""
+        file = self.plans[name].model.weights_file
+        if file is None:
+            return self.parent(name)
+        return {**file.model_dump(mode="json"), "file": file.file.name, "sha256": remembered_sha256(file.file)}
+
+    def weights_files(self, name: str) -> dict[str, dict[str, Any]]:
+        """Files of weights from elsewhere behind a model: the model that starts from one, itself or an ancestor -> file, digest, prefix, first layer."""
+        chain = [name]
+        while (parent := self.parent(chain[-1])) is not None:
+            chain.append(parent)
+        return {model: self.start(model) for model in chain if self.plans[model].model.weights_file is not None}
 
     def folds(self, name: str) -> list[str]:
         """The fold models of a model."""

@@ -1,10 +1,14 @@
 """Weights go through safetensors files whole and unchanged, or not at all."""
 
 import pickle
+import shlex
+import struct
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save, save_file
 
 from tuningfork.errors import ModelError
 from tuningfork.networks.registry import build
@@ -112,9 +116,69 @@ def test_a_pickle_is_never_opened(tmp_path):
         def __reduce__(self):
             return (exec, ("raise SystemExit('opened')",))
 
-    (tmp_path / "w.pt").write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(ModelError, match="not a whole safetensors file"):
-        load_weights(network(0), tmp_path / "w.pt")
+    for name, message in (("w.pt", r"w\.pt is a pickle, which can run any code"), ("w.safetensors", "not a whole safetensors file")):
+        (tmp_path / name).write_bytes(pickle.dumps(Bomb()))
+        with pytest.raises(ModelError, match=message):
+            load_weights(network(0), tmp_path / name)
+
+
+def test_the_recipe_for_a_pickle_converts_it(tmp_path, monkeypatch):
+    whole = network(1, "resnet18", head="linear")
+    torch.save({"state_dict": {"model." + key: value for key, value in whole.state_dict().items()}, "epoch": 3}, tmp_path / "old.ckpt")
+    with pytest.raises(ModelError) as caught:
+        read_weights(tmp_path / "old.ckpt")
+    recipe = str(caught.value).split("convert it where it comes from:\n  ")[1]
+    python, flag, code = shlex.split(recipe)
+    assert (python, flag) == ("python", "-c")
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    found = read_weights(tmp_path / "old.safetensors")
+    assert all(torch.equal(found["model." + key], value) for key, value in whole.state_dict().items()) and len(found) == len(whole.state_dict())
+
+
+def _safetensors(header: bytes, body: bytes = b"") -> bytes:
+    return struct.pack("<Q", len(header)) + header + body
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x05\x00",
+        struct.pack("<Q", 2**63) + b"{}",
+        struct.pack("<Q", 10**9) + b"{}",
+        struct.pack("<Q", 200_000_000) + b"{" * 1000,
+        _safetensors(b"{"),
+        _safetensors(b"\xff\xfe{}"),
+        _safetensors(b'{"a": 5}'),
+        _safetensors(b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}', b"\0" * 4),
+        _safetensors(b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 800]}}', b"\0" * 8),
+        _safetensors(b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [8, 0]}}', b"\0" * 8),
+        _safetensors(b'{"a": {"dtype": "F32", "shape": [4611686018427387904, 4], "data_offsets": [0, 8]}}', b"\0" * 8),
+        _safetensors(b'{"a": {"dtype": "F32", "shape": [-2], "data_offsets": [0, 8]}}', b"\0" * 8),
+        _safetensors(b'{"a": {"dtype": "NONE", "shape": [2], "data_offsets": [0, 8]}}', b"\0" * 8),
+    ],
+    ids=lambda content: content[:24].hex() or "empty",
+)
+def test_hostile_headers_are_refused(tmp_path, content):
+    (tmp_path / "w.safetensors").write_bytes(content)
+    with pytest.raises(ModelError, match=r"w\.safetensors is not a whole safetensors file"):
+        read_weights(tmp_path / "w.safetensors")
+
+
+@settings(max_examples=40)
+@given(st.binary(max_size=60), st.integers(0, 2**64 - 1), st.binary(max_size=20), st.integers(0, 200))
+def test_any_bytes_are_weights_or_refused(tmp_path_factory, header, length, body, cut):
+    path = tmp_path_factory.mktemp("bytes") / "w.safetensors"
+    whole = save({"a": torch.arange(6.0).reshape(2, 3)})
+    for content in (struct.pack("<Q", length) + header + body, _safetensors(header, body), whole[:cut], whole[: 8 + cut] + body + whole[8 + cut + len(body) :]):
+        path.write_bytes(content)
+        try:
+            found = read_weights(path)
+        except ModelError as error:
+            assert str(path) in str(error)
+        else:
+            assert all(isinstance(tensor, torch.Tensor) for tensor in found.values())
 
 
 def test_a_file_cut_short_and_an_absent_one(tmp_path):

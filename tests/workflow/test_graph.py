@@ -1,5 +1,7 @@
 """The graph of each configuration is what it should be, before anything runs."""
 
+import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -100,6 +102,40 @@ def test_a_value_on_the_command_line_is_used(repository: Path, tmp_path: Path) -
         done = _snakemake(repository, tmp_path, "-n", *extra)
         seeds += re.findall(r"sky of the mosaics \(seed (\d+)\)", done.stdout + done.stderr)
     assert seeds == ["1", "7"]
+
+
+def _from_a_file(repository: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, content: bytes = b"weights", **more: str) -> Workflow:
+    monkeypatch.chdir(folder)
+    (folder / "zoobot-encoder.safetensors").write_bytes(content)
+    raw = yaml.safe_load((repository / "config" / "config.yaml").read_text())
+    raw["models"]["candels"]["from"] = {"file": "zoobot-encoder.safetensors", **more}
+    return Workflow(load(raw, [], repository / "config" / "recipes"), repository)
+
+
+def test_a_file_of_weights_decides_by_its_content(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wf = _from_a_file(repository, tmp_path, monkeypatch)
+    start = {"file": "zoobot-encoder.safetensors", "prefix": None, "first_layer": "adapt", "sha256": hashlib.sha256(b"weights").hexdigest()}
+    assert wf.start("candels") == start and wf.parent("candels") is None
+    assert wf.start("clash") == "candels"
+    os.utime("zoobot-encoder.safetensors", ns=(1, 10**18))
+    assert _from_a_file(repository, tmp_path, monkeypatch).start("candels") == start
+    assert _from_a_file(repository, tmp_path, monkeypatch, b"others").start("candels") != start
+    assert _from_a_file(repository, tmp_path, monkeypatch, prefix="encoder.").start("candels") == {**start, "prefix": "encoder."}
+
+
+def test_the_published_catalogue_names_the_file_behind_its_model(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wf = _from_a_file(repository, tmp_path, monkeypatch)
+    product = wf.publication("Deep-CLASH")
+    assert product["weights_from"] == {"candels": wf.start("candels")} and product["methods"] == ["zoobot"]
+    raw = yaml.safe_load((repository / "config" / "config.yaml").read_text())
+    assert not {"weights_from", "methods"} & set(Workflow(load(raw, [], repository / "config" / "recipes"), repository).publication("Deep-CLASH"))
+
+
+def test_a_missing_file_of_weights_stops_before_any_job(repository: Path, tmp_path: Path) -> None:
+    done = _snakemake(repository, tmp_path, "-n", "--config", 'models={"candels": {"from": {"file": "gone.safetensors"}}}')
+    output = done.stdout + done.stderr
+    assert done.returncode != 0 and "Traceback" not in output
+    assert f"models.candels.from.file: there is no file gone.safetensors in {tmp_path}" in output
 
 
 def _rules(repository: Path) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""ResNet-18, -34 and -50 with the concat-pool head that Wu & Boada 2019 (MNRAS 484, 4683) put on ResNet-34.
+"""ResNet-18, -34 and -50 with the concat-pool head that Wu & Boada 2019 (MNRAS 484, 4683) put on ResNet-34, or with the plain one.
 
 Bodies: He et al. 2016 (CVPR), with the stride of a bottleneck in its 3x3 convolution. Their tensors bear the names that torchvision and timm use, so that
-ImageNet weights in a local safetensors file fit (`weights.load_weights(..., allow_head_mismatch=True)`).
+ImageNet weights in a local safetensors file fit (see `networks.pretrained`).
 """
 
 from typing import ClassVar
@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tuningfork.errors import ModelError
 from tuningfork.networks.layers import ImageNetwork
 from tuningfork.networks.registry import register
 
 __all__ = ["ConcatPoolHead", "ResNet"]
+
+HEADS = ("concat_pool", "linear")
 
 
 class BasicBlock(nn.Module):
@@ -88,7 +91,7 @@ class ConcatPoolHead(nn.Module):
 
 
 class ResNet(ImageNetwork):
-    """A residual body and the concat-pool head; images of any size, down to one pixel.
+    """A residual body and a head; images of any size, down to one pixel.
 
     Parameters
     ----------
@@ -100,15 +103,27 @@ class ResNet(ImageNetwork):
         Blocks in each of the four stages.
     in_channels, n_outputs, image_size : int
         `image_size` is only checked; other sizes may be given to `forward`.
+    head : {'concat_pool', 'linear'}
+        `ConcatPoolHead`, or the mean of each map and one dense layer `fc`, as He et al. have it (and the files of ImageNet weights).
     """
 
     head_names: ClassVar[tuple[str, ...]] = ("head.", "fc.")
     fixed_size: ClassVar[bool] = False
 
     def __init__(
-        self, name: str, block: type[BasicBlock] | type[Bottleneck], depths: tuple[int, ...], *, in_channels: int, n_outputs: int, image_size: int
+        self,
+        name: str,
+        block: type[BasicBlock] | type[Bottleneck],
+        depths: tuple[int, ...],
+        *,
+        in_channels: int,
+        n_outputs: int,
+        image_size: int,
+        head: str = "concat_pool",
     ) -> None:
         super().__init__(name, in_channels=in_channels, n_outputs=n_outputs, image_size=image_size, smallest=1)
+        if head not in HEADS:
+            raise ModelError(f"network '{name}': head must be one of {', '.join(HEADS)}, not {head!r}")
         self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         channels, stages = 64, []
@@ -122,7 +137,12 @@ class ResNet(ImageNetwork):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-        self.head = ConcatPoolHead(channels, n_outputs)
+        self.head: ConcatPoolHead | None = None
+        self.fc: nn.Linear | None = None
+        if head == "linear":
+            self.fc = nn.Linear(channels, n_outputs)
+        else:
+            self.head = ConcatPoolHead(channels, n_outputs)
 
     def forward_features(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) to maps (N, 512 or 2048, H/32, W/32)."""
@@ -131,27 +151,31 @@ class ResNet(ImageNetwork):
 
     def forward_head(self, features: Tensor) -> Tensor:
         """Maps to logits (N, n_outputs)."""
-        return self.head(features)
+        if self.head is not None:
+            return self.head(features)
+        assert self.fc is not None
+        return self.fc(features.mean(dim=(2, 3)))
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """The parameters in the three groups that get learning rates of their own: up to stage 2, stages 3 and 4, head."""
-        groups: list[list[nn.Module]] = [[self.conv1, self.bn1, self.layer1, self.layer2], [self.layer3, self.layer4], [self.head]]
+        groups: list[list[nn.Module]] = [[self.conv1, self.bn1, self.layer1, self.layer2], [self.layer3, self.layer4]]
+        groups.append([part for part in (self.head, self.fc) if part is not None])
         return [[parameter for module in group for parameter in module.parameters()] for group in groups]
 
 
 @register("resnet18")
-def resnet18(*, in_channels: int, n_outputs: int, image_size: int) -> ResNet:
-    """Build ResNet-18 with the concat-pool head."""
-    return ResNet("resnet18", BasicBlock, (2, 2, 2, 2), in_channels=in_channels, n_outputs=n_outputs, image_size=image_size)
+def resnet18(*, in_channels: int, n_outputs: int, image_size: int, head: str = "concat_pool") -> ResNet:
+    """Build ResNet-18."""
+    return ResNet("resnet18", BasicBlock, (2, 2, 2, 2), in_channels=in_channels, n_outputs=n_outputs, image_size=image_size, head=head)
 
 
 @register("resnet34")
-def resnet34(*, in_channels: int, n_outputs: int, image_size: int) -> ResNet:
-    """Build ResNet-34 with the concat-pool head, as Wu & Boada 2019."""
-    return ResNet("resnet34", BasicBlock, (3, 4, 6, 3), in_channels=in_channels, n_outputs=n_outputs, image_size=image_size)
+def resnet34(*, in_channels: int, n_outputs: int, image_size: int, head: str = "concat_pool") -> ResNet:
+    """Build ResNet-34, by default as Wu & Boada 2019."""
+    return ResNet("resnet34", BasicBlock, (3, 4, 6, 3), in_channels=in_channels, n_outputs=n_outputs, image_size=image_size, head=head)
 
 
 @register("resnet50")
-def resnet50(*, in_channels: int, n_outputs: int, image_size: int) -> ResNet:
-    """Build ResNet-50 with the concat-pool head."""
-    return ResNet("resnet50", Bottleneck, (3, 4, 6, 3), in_channels=in_channels, n_outputs=n_outputs, image_size=image_size)
+def resnet50(*, in_channels: int, n_outputs: int, image_size: int, head: str = "concat_pool") -> ResNet:
+    """Build ResNet-50."""
+    return ResNet("resnet50", Bottleneck, (3, 4, 6, 3), in_channels=in_channels, n_outputs=n_outputs, image_size=image_size, head=head)

@@ -13,10 +13,14 @@ from torch import Tensor, nn
 from tuningfork.errors import ModelError
 from tuningfork.files import atomic_path
 
-__all__ = ["load_weights", "read_weights", "save_weights"]
+__all__ = ["load_weights", "read_weights", "save_weights", "shape_of"]
 
 log = logging.getLogger(__name__)
 
+PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
+RECIPE = """python -c "import torch; from safetensors.torch import save_file; s = torch.load('{name}', map_location='cpu', weights_only=True); \
+s = s.get('state_dict', s.get('model', s)); save_file({{k: v.contiguous().clone() for k, v in s.items() if torch.is_tensor(v)}}, '{stem}.safetensors')\""""
+"""How to convert a pickle, in the environment that it comes from."""
 SHOWN = 6
 """How many names a message lists before it only counts the rest."""
 
@@ -39,10 +43,13 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"no weights at {path}")
+    if path.suffix.lower() in PICKLES:
+        recipe = RECIPE.format(name=path.name, stem=path.stem)
+        raise ModelError(f"{path} is a pickle, which can run any code when it is opened, and is not read; convert it where it comes from:\n  {recipe}")
     try:
         return load_file(path, device="cpu")
     except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{path} is not a whole safetensors file ({error}); pickled weights (.pt, .pth) are not read: convert them first") from error
+        raise ModelError(f"{path} is not a whole safetensors file ({error}); pickled weights are not read: convert them first") from error
 
 
 def load_weights(
@@ -91,7 +98,7 @@ def load_weights(
             *_listed("not in the network", [name for name in extra if not name.startswith(head)] if head else extra),
             *_listed(
                 "of another shape",
-                [f"{name} {_shape(tensors[name])} instead of {_shape(own[name])}" for name in reshaped if not (head and name.startswith(head))],
+                [f"{name} {shape_of(tensors[name])} instead of {shape_of(own[name])}" for name in reshaped if not (head and name.startswith(head))],
             ),
         ]
         if problems:
@@ -110,7 +117,8 @@ def load_weights(
     return kept
 
 
-def _shape(tensor: Tensor) -> str:
+def shape_of(tensor: Tensor) -> str:
+    """The shape of a tensor for messages: 64x3x7x7."""
     return "x".join(map(str, tensor.shape)) or "scalar"
 
 

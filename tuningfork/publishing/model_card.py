@@ -60,8 +60,7 @@ def model_card(
         known = [f"{key} {origin[key]}" for key in ("doi", "bibcode", "retrieved") if origin.get(key)]
         lines.append(f"- {name}" + (f" ({', '.join(known)})" if known else ""))
     lines += ["", "## Training", ""]
-    parent = model.get("parent")
-    lines.append(f"- started from `{parent['name']}` (weights `{parent['weights_sha256'][:12]}`)" if parent else "- started from random weights")
+    lines += _start(model.get("parent"))
     if adapted := training.get("adapt_to"):
         how = f"{adapted.get('method', '')}, weight {adapted.get('weight', '')}".strip(", ")
         lines.append(f"- adapted to the sample `{adapted['sample']}` ({how}): {adapted.get('n_train', '?')} of its rows were seen, without their labels")
@@ -86,6 +85,16 @@ def model_card(
         lines += [f"- weights of `{name}`: SHA-256 `{entry['sha256']}`" for name, entry in provenance.get("weights", {}).items()]
         lines += [f"- {software}", f"- created {provenance['created']}"]
     return "\n".join(lines) + "\n"
+
+
+def _start(parent: Mapping[str, Any] | None) -> list[str]:
+    """Where the first weights came from: a file from elsewhere, a model, or nowhere."""
+    if not parent:
+        return ["- started from random weights"]
+    if "file" not in parent:
+        return [f"- started from `{parent['name']}` (weights `{parent['weights_sha256'][:12]}`)"]
+    prefix = f", names below `{parent['prefix']}`" if parent.get("prefix") else ""
+    return [f"- started from the file `{parent['file']}` (SHA-256 `{parent['sha256']}`{prefix})", *(f"  - {note}" for note in parent.get("notes", ()))]
 
 
 def _results(metrics: Mapping[str, Any] | None) -> list[str]:
@@ -127,6 +136,8 @@ def _limits(model: Mapping[str, Any], metrics: Mapping[str, Any] | None, simulat
         limits = ["The labels carry the depth, resolution and filter of their survey, and the rules or eyes that made them."]
     else:
         limits = ["The labels are what people saw in these images; they carry the depth, resolution and filter of their survey."]
+    if "file" in (model.get("parent") or {}):
+        limits.append("What the network of its first weights was trained on is not known here: objects of its test set may be among it.")
     if simulated:
         limits.append("Simulated: not for science.")
     section = ((metrics or {}).get("sections") or {}).get("test")

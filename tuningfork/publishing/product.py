@@ -46,7 +46,7 @@ def publish(
         As in `catalogue.assemble`.
     spec : mapping
         ``name``, ``title``, ``task``, ``targets``, ``catalogues`` (the input catalogues), ``collection`` (of the images, or None), ``simulated``;
-        kept whole in the provenance.
+        kept whole in the provenance. May have ``methods`` (as below) and ``weights_from`` (files of weights from elsewhere).
     code : str
         Fingerprint of the code.
     weights : mapping of model name to path
@@ -64,7 +64,7 @@ def publish(
     names = CLASH_NAMES if is_clash else {}
     collection = spec.get("collection")
     inputs = [*catalogues, *([str(collection)] if collection else [])]
-    keys = references.keys_for(inputs, (*catalogues, *methods), simulated)
+    keys = references.keys_for(inputs, (*catalogues, *spec.get("methods", ()), *methods), simulated)
     meta = {
         "name": spec["name"],
         "title": spec["title"],

@@ -230,6 +230,27 @@ ENTRIES: dict[str, str] = {
         "10.1093/mnras/stad3181",
         "2303.08627",
     ),
+    "Walmsley2023": _article(
+        "Walmsley2023",
+        "{Walmsley}, M. and others",
+        "Zoobot: Adaptable Deep Learning Models for Galaxy Morphology",
+        "Journal of Open Source Software",
+        2023,
+        8,
+        "5312",
+        "10.21105/joss.05312",
+    ),
+    "Liu2022": _article(
+        "Liu2022",
+        "{Liu}, Z. and {Mao}, H. and {Wu}, C.-Y. and {Feichtenhofer}, C. and {Darrell}, T. and {Xie}, S.",
+        "A ConvNet for the 2020s",
+        "Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition",
+        2022,
+        "",
+        "11966",
+        "10.1109/CVPR52688.2022.01167",
+        "2201.03545",
+    ),
     "LeungBovy2019": _article(
         "LeungBovy2019",
         r"{Leung}, H. W. and {Bovy}, J.",
@@ -303,8 +324,10 @@ METHOD = {
     "deepshadows": ("Tanoglidis2021",),
     "greco2018": ("Tanoglidis2021",),
     "gz_decals": ("Xu2023",),
+    "convnext": ("Liu2022",),
+    "zoobot": ("Walmsley2023",),
 }
-"""The paper whose method a catalogue of that input follows."""
+"""The paper whose method a catalogue of that input follows, or whose network or first weights it uses."""
 LAYERS = {"ls-": ("Dey2019",), "des-": ("Abbott2018",), "hsc-": ("Aihara2019",), "dr": ("Abolfathi2018",), "sdss": ("Abolfathi2018",)}
 """Image layers by the beginning of their names."""
 SOFTWARE = ("Astropy2022", "Molder2021")

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from tuningfork.errors import ModelError
-from tuningfork.files import digest_of, read_json, sha256_of
+from tuningfork.files import digest_of
 from tuningfork.networks import registry
-from tuningfork.networks.weights import load_weights, read_weights
+from tuningfork.networks.weights import load_weights
 from tuningfork.training.adapt import SecondSample, make_second_sample
 from tuningfork.training.arrays import Stamps, name_some
 from tuningfork.training.augmentation import number_of_views
@@ -24,8 +24,9 @@ from tuningfork.training.distributed import find_group
 from tuningfork.training.fit import Fit
 from tuningfork.training.freezing import freeze
 from tuningfork.training.interrupt import Interruption
-from tuningfork.training.latents import label_latents, split_tensors
+from tuningfork.training.latents import label_latents
 from tuningfork.training.launch import launch
+from tuningfork.training.parents import find_parent
 from tuningfork.training.pixels import memory_budget
 from tuningfork.training.recipe import Recipe, make_recipe
 from tuningfork.training.record import HISTORY, write_model
@@ -64,6 +65,7 @@ def train(
     out_dir: str | Path,
     resume_dir: str | Path,
     parent_weights: str | Path | None = None,
+    parent_file: Mapping[str, Any] | None = None,
     device: str | torch.device | None = None,
     threads: int | None = None,
     code: str = "",
@@ -104,6 +106,8 @@ def train(
         State after every epoch; if one is there and fits, the run goes on from it. Removed when the model is in place.
     parent_weights
         Start from these weights (transfer). Where a ``model.json`` beside them names other targets, the head starts anew.
+    parent_file
+        Where the weights are no model of this project: how to read them (``prefix``, ``first_layer``; see `tuningfork.networks.pretrained`).
     device, threads
         Default: the GPU if there is one; torch's own number of threads.
     code, name, data, simulated
@@ -142,7 +146,7 @@ def train(
     group = find_group()
     where = choose_device(device, group.local_rank)
     seeds = [int(value) for value in np.random.SeedSequence(seed).generate_state(4, np.uint64) >> 1]
-    parent = _parent(parent_weights)
+    parent = find_parent(parent_weights, parent_file)
     if adapt_to and (adapt_stamps is None or adapt_objects is None):
         raise ModelError("adapt_to: the stamps and the objects of the second sample are missing")
     if recipe.alignment.frozen_source and adapt_to and not (recipe.unsupervised and parent):
@@ -165,7 +169,7 @@ def train(
             label_shuffle=np.random.default_rng(seeds[LABELS]) if recipe.label_shuffle else None,
             label_column=label_column,
             unlabelled=recipe.unsupervised,
-            parent_normalisation=parent and parent.get("normalisation"),
+            parent_normalisation=None if parent is None else parent.about.get("normalisation"),
         )
         if recipe.unsupervised:
             _check_labels(training_data, targets)
@@ -176,7 +180,7 @@ def train(
         options = dict(network.get("options") or {})
         n_outputs = 0 if recipe.unsupervised else len(targets)
         module = _build(recipe, network["name"], in_channels=channels, n_outputs=n_outputs, image_size=side, seed=seeds[WEIGHTS], **options)
-        fresh = _load_parent(module, Path(parent_weights), parent, network, targets) if parent_weights is not None and parent is not None else []
+        fresh, started = parent.load(module, network, targets) if parent is not None else ([], None)
         module = group.synchronised(module.to(where, memory_format=torch.channels_last))  # type: ignore[call-overload]
         source = copy.deepcopy(module).requires_grad_(False).eval() if second is not None and recipe.alignment.frozen_source else None
         frozen = freeze(module, recipe.freeze)
@@ -191,7 +195,7 @@ def train(
                 "targets": list(targets),
                 "data": _data_digest(training_data),
                 "adapt_to": None if second is None else [dict(adapt_to or {}), _second_digest(second)],
-                "parent": parent and parent["weights_sha256"],
+                "parent": parent and parent.key,
                 "code": code,
                 "precision": precision,
             }
@@ -237,7 +241,7 @@ def train(
                 **({} if second is None else {"adapt_to": {**(adapt_to or {}), "n_train": len(second.train), "n_validation": len(second.validation)}}),
             },
             "data": dict(data or {}),
-            "parent": parent and {"name": parent["name"], "weights_sha256": parent["weights_sha256"]},
+            "parent": started,
             "code": code,
             "versions": describe_machine(where),
             "simulated": simulated,
@@ -266,34 +270,6 @@ def _check_labels(data: TrainingData, targets: Sequence[str]) -> None:
         raise ModelError(f"the forest on the latents needs labelled training objects of at least two classes; there are {found}")
     if without := [name for name, count in zip(targets, counts, strict=True) if not count]:
         log.warning("no labelled training object of class %s: its probability will be 0 everywhere", ", ".join(without))
-
-
-def _parent(weights: str | Path | None) -> dict[str, Any] | None:
-    if weights is None:
-        return None
-    weights = Path(weights)
-    if not weights.is_file():
-        raise ModelError(f"no weights at {weights} to start from")
-    described = weights.with_name("model.json")
-    about = read_json(described) if described.is_file() else {}
-    return {"name": weights.parent.name, **about, "weights_sha256": sha256_of(weights)}
-
-
-def _load_parent(module: nn.Module, weights: Path, parent: Mapping[str, Any], network: Mapping[str, Any], targets: Sequence[str]) -> list[str]:
-    """Start from the parent's weights; the names of the tensors that start fresh."""
-    theirs = parent.get("network")
-    if theirs and theirs["name"] != network["name"]:
-        raise ModelError(f"{weights} is of network {theirs['name']!r}, this model is a {network['name']!r}: give both the same network, or start from scratch")
-    tensors, _ = split_tensors(read_weights(weights))
-    head = tuple(getattr(module, "head_names", ()))
-    if parent.get("targets", list(targets)) != list(targets) and head:
-        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(head)}
-    fresh = load_weights(module, tensors, allow_head_mismatch=True)
-    if fresh:
-        log.info("starting from %s, but its targets are others: %s start(s) from fresh weights", parent["name"], ", ".join(fresh))
-    else:
-        log.info("starting from the weights of %s, all layers", parent["name"])
-    return fresh
 
 
 def _second_digest(second: SecondSample) -> str:

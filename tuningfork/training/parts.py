@@ -39,7 +39,7 @@ def layer_groups(module: nn.Module, key: str) -> list[list[nn.Parameter]]:
     tell = getattr(module, "layer_groups", None)
     if not callable(tell):
         raise ModelError(
-            f"recipe: {key}: network {name!r} does not say how its layers are grouped (resnet18, resnet34 and resnet50 do); "
+            f"recipe: {key}: network {name!r} does not say how its layers are grouped (the ResNets and ConvNeXts do); "
             f"name its parts instead (in freeze or optimizer.groups): {', '.join(part for part, _ in module.named_children())}"
         )
     groups = [list(group) for group in tell()]

@@ -18,9 +18,11 @@ objects = read_columns(files.objects)
 if training["fold"] is not None:
     objects["split"] = fold_split(objects, training["fold"], training["folds"], training["split_seed"])
 name = snakemake.wildcards.model
-parent = files.get("parent")
-if parent:
+start_from = snakemake.params.parent
+if isinstance(start_from, str):
     refuse_leak(read_columns(files.parent_objects), objects)
+elif start_from:
+    log.warning("what the network of %s was trained on is not known here: objects of this test set may be among it", files.parent)
 adapt_to = training.get("adapt_to")
 params = {key: snakemake.params[key] for key in ("code", "training", "parent", "frozen")}
 train(
@@ -33,7 +35,8 @@ train(
     seed=training["seed"],
     out_dir=Path(snakemake.output.weights).parent,
     resume_dir=Path("resume") / name / digest_of(params)[:16],
-    parent_weights=parent,
+    parent_weights=files.get("parent"),
+    parent_file=start_from if isinstance(start_from, dict) else None,
     threads=snakemake.threads,
     code=snakemake.params.code,
     name=name,
