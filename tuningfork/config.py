@@ -297,6 +297,9 @@ class SampleBase(Section):
         "exclusive", description="of task fractions: exclusive if a classifier gave one answer, independent if several boxes could be ticked"
     )
     assumed_votes: int | None = Field(None, ge=1, description="classifiers an object where the labels do not say; for the noise floor, which then says so")
+    label_errors: dict[Target, str] = Field(
+        default_factory=dict, description="of task regression: target -> column of the objects with the standard deviation of its label"
+    )
     split: Split = Split()
 
     @model_validator(mode="after")
@@ -305,6 +308,10 @@ class SampleBase(Section):
             raise ValueError(f"task {self.task} needs at least two targets")
         if len(set(self.targets)) != len(self.targets):
             raise ValueError("a target stands twice")
+        if self.label_errors and self.task != "regression":
+            raise ValueError(f"label_errors are of numbers: they go with task regression, not with {self.task}")
+        if unknown := [name for name in self.label_errors if name not in self.targets]:
+            raise ValueError(f"label_errors: {unknown[0]!r} is none of the targets {', '.join(self.targets)}")
         return self
 
 

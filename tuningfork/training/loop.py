@@ -22,6 +22,7 @@ from tuningfork.training.data import TrainingData, make_training_data
 from tuningfork.training.device import choose_device, choose_precision, describe_machine, session
 from tuningfork.training.fit import Fit
 from tuningfork.training.freezing import freeze
+from tuningfork.training.heads import Head, head_of, head_of_record
 from tuningfork.training.latents import label_latents, split_tensors
 from tuningfork.training.pixels import memory_budget
 from tuningfork.training.recipe import Recipe, make_recipe
@@ -70,6 +71,8 @@ def train(
     adapt_stamps: Stamps | None = None,
     adapt_objects: Mapping[str, np.ndarray] | None = None,
     adapt_to: Mapping[str, Any] | None = None,
+    votes: str = "exclusive",
+    label_errors: Mapping[str, str] | None = None,
 ) -> TrainingResult:
     """Train a network on the ``train`` rows, choose the best epoch on the ``validation`` rows, write the model.
 
@@ -106,6 +109,10 @@ def train(
         Domain adaptation: stamps and table of a second sample, whose labels are not used, and the section of the configuration
         (``sample``, ``method``, ``weight``, ``paired``). The loss is then that of the first sample (of an autoencoder: the mean of both
         samples') plus `weight` times the discrepancy of both samples' features in a batch.
+    votes
+        Of task fractions: ``exclusive`` or ``independent``; counts of votes can be learned from the former alone.
+    label_errors
+        Target -> column with the standard deviation of its label, for loss ``gaussian``; other losses ignore it.
 
     Returns
     -------
@@ -117,7 +124,8 @@ def train(
         The recipe, the labels, the stamps or the parent's weights are wrong, or the training diverged (the ids of the batch are named; the
         state of the last good epoch stays in `resume_dir`).
     """
-    recipe = make_recipe(recipe.as_dict() if isinstance(recipe, Recipe) else recipe, task)
+    recipe = make_recipe(recipe.as_dict() if isinstance(recipe, Recipe) else recipe, task, votes)
+    head = head_of(recipe.loss, task, len(targets), recipe.quantiles)
     where = choose_device(device)
     seeds = [int(value) for value in np.random.SeedSequence(seed).generate_state(4, np.uint64) >> 1]
     parent = _parent(parent_weights)
@@ -139,6 +147,8 @@ def train(
             label_column=label_column,
             unlabelled=recipe.unsupervised,
             parent_normalisation=parent and parent.get("normalisation"),
+            counts=recipe.loss == "dirichlet_multinomial",
+            label_errors=label_errors if recipe.loss == "gaussian" else None,
         )
         if recipe.unsupervised:
             _check_labels(training_data, targets)
@@ -147,9 +157,9 @@ def train(
             second = make_second_sample(training_data, objects, adapt_stamps, adapt_objects, adapt_to, device=where, budget_bytes=budget)
         channels, side = stamps.shape[0], stamps.shape[-1]
         options = dict(network.get("options") or {})
-        n_outputs = 0 if recipe.unsupervised else len(targets)
+        n_outputs = 0 if recipe.unsupervised else head.n_outputs
         module = _build(recipe, network["name"], in_channels=channels, n_outputs=n_outputs, image_size=side, seed=seeds[WEIGHTS], **options)
-        fresh = _load_parent(module, Path(parent_weights), parent, network, targets) if parent_weights is not None and parent is not None else []
+        fresh = _load_parent(module, Path(parent_weights), parent, network, targets, head) if parent_weights is not None and parent is not None else []
         module = module.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
         source = copy.deepcopy(module).requires_grad_(False).eval() if second is not None and recipe.alignment.frozen_source else None
         frozen = freeze(module, recipe.freeze)
@@ -192,6 +202,7 @@ def train(
             "pixel_type": str(np.dtype(stamps.dtype)),
             "targets": list(targets),
             "task": task,
+            **({} if recipe.unsupervised else {"head": head.record()}),
             "target_mean": training_data.target_mean,
             "target_std": training_data.target_std,
             "normalisation": training_data.normalisation,
@@ -248,21 +259,26 @@ def _parent(weights: str | Path | None) -> dict[str, Any] | None:
     return {"name": weights.parent.name, **about, "weights_sha256": sha256_of(weights)}
 
 
-def _load_parent(module: nn.Module, weights: Path, parent: Mapping[str, Any], network: Mapping[str, Any], targets: Sequence[str]) -> list[str]:
+def _load_parent(module: nn.Module, weights: Path, parent: Mapping[str, Any], network: Mapping[str, Any], targets: Sequence[str], head: Head) -> list[str]:
     """Start from the parent's weights; the names of the tensors that start fresh."""
     theirs = parent.get("network")
     if theirs and theirs["name"] != network["name"]:
         raise ModelError(f"{weights} is of network {theirs['name']!r}, this model is a {network['name']!r}: give both the same network, or start from scratch")
     tensors, _ = split_tensors(read_weights(weights))
-    head = tuple(getattr(module, "head_names", ()))
-    if parent.get("targets", list(targets)) != list(targets) and head:
-        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(head)}
+    layers = tuple(getattr(module, "head_names", ()))
+    others = parent.get("targets", list(targets)) != list(targets) or ("task" in parent and _head_of_parent(parent) != head)
+    if others and layers:
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(layers)}
     fresh = load_weights(module, tensors, allow_head_mismatch=True)
     if fresh:
-        log.info("starting from %s, but its targets are others: %s start(s) from fresh weights", parent["name"], ", ".join(fresh))
+        log.info("starting from %s, but its targets or what its outputs mean are others: %s start(s) from fresh weights", parent["name"], ", ".join(fresh))
     else:
         log.info("starting from the weights of %s, all layers", parent["name"])
     return fresh
+
+
+def _head_of_parent(parent: Mapping[str, Any]) -> Head:
+    return head_of_record(parent.get("head"), parent["task"], len(parent["targets"]))
 
 
 def _second_digest(second: SecondSample) -> str:
