@@ -91,6 +91,14 @@ def published(model, stamps, objects, folds=(), held_out=None):
     return compose(main, model.targets, objects["split"], others, held_out)
 
 
+def test_several_numbers_are_learned_at_once_by_their_error_alone(tmp_path):
+    model, stamps, objects, _ = learned(tmp_path, "rmse", ["y", "z"])
+    columns, test = published(model, stamps, objects), objects["split"] == "test"
+    assert model.head.record() == {"name": "identity"} and not [name for name in columns if "_q" in name or "_sigma" in name]
+    for name, truth in (("y", 8 + objects["x"]), ("z", 3 - objects["x"])):
+        assert np.sqrt(np.mean((columns[name] - truth)[test] ** 2)) < 0.1
+
+
 @pytest.mark.parametrize("loss", ["quantile", "gaussian"])
 def test_the_scatter_of_labels_is_learned_where_it_is(tmp_path, loss):
     model, stamps, objects, _ = learned(tmp_path, loss, ["y", "z"])
