@@ -299,6 +299,9 @@ class SampleBase(Section):
     )
     assumed_votes: int | None = Field(None, ge=1, description="classifiers an object where the labels do not say; for the noise floor, which then says so")
     handed: bool = Field(False, description="a mirror image has another label (clockwise spirals): nothing is mirrored, in training and in prediction")
+    label_errors: dict[Target, str] = Field(
+        default_factory=dict, description="of task regression: target -> column of the objects with the standard deviation of its label"
+    )
     split: Split = Split()
 
     @model_validator(mode="after")
@@ -307,6 +310,10 @@ class SampleBase(Section):
             raise ValueError(f"task {self.task} needs at least two targets")
         if len(set(self.targets)) != len(self.targets):
             raise ValueError("a target stands twice")
+        if self.label_errors and self.task != "regression":
+            raise ValueError(f"label_errors are of numbers: they go with task regression, not with {self.task}")
+        if unknown := [name for name in self.label_errors if name not in self.targets]:
+            raise ValueError(f"label_errors: {unknown[0]!r} is none of the targets {', '.join(self.targets)}")
         return self
 
 

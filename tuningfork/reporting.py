@@ -9,12 +9,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tuningfork.analysis.evaluate import compare, evaluate
 from tuningfork.analysis.rows import Rows, join
+from tuningfork.predicted import SIGMA
 from tuningfork.publishing import figures, wording
 from tuningfork.publishing.figures_base import pretty
 from tuningfork.stamps.store import StampSet
@@ -62,6 +63,7 @@ def evaluate_model(objects: dict[str, np.ndarray], predictions: Mapping[str, dic
         stamps=stamps,
         vote_model=spec["vote_model"],
         assumed_votes=spec["assumed_votes"],
+        label_errors=spec.get("label_errors"),
         by=(*BREAKDOWNS, *{"classes": ["label"], "regression": ["true value"]}.get(task, [])),
         simulated=spec["simulated"],
     )
@@ -183,15 +185,47 @@ def _in_order(group: str) -> tuple[float, str]:
     return (int(number[1]) * (10 if int(number[1]) < 200 else 1), group) if number else (0, group)
 
 
+class PredictedSigma(NamedTuple):
+    """One standard deviation (N,) of each prediction; `stated`: as the network predicts it, not the scatter of its views alone."""
+
+    values: np.ndarray
+    stated: bool
+
+
+def predicted_sigma(predictions: Mapping[str, np.ndarray], target: str) -> PredictedSigma | None:
+    """The standard deviation that the predictions of `target` come with: the network's own and that of its views in quadrature, half the range from its
+    16 to its 84 per cent quantile, or the scatter of its views; None where there is neither.
+    """
+    views, sigma, low, high = (predictions.get(f"{target}_{suffix}") for suffix in ("std", SIGMA, "q16", "q84"))
+    if sigma is not None:
+        return PredictedSigma(np.hypot(np.asarray(sigma, float), 0 if views is None else np.asarray(views, float)), True)
+    if low is not None and high is not None:
+        return PredictedSigma((np.asarray(high, float) - np.asarray(low, float)) / 2, True)
+    return None if views is None else PredictedSigma(np.asarray(views, float), False)
+
+
+def _drawn(spec: Mapping[str, Any]) -> int:
+    """Which of several regressed targets is drawn: the first, or the median where they are percentiles of one quantity (``oh_p16``, ``oh_p50``, ...)."""
+    middle = [k for k, target in enumerate(spec["targets"]) if target.endswith("_p50")]
+    stems = {re.sub(r"_p[\dp]+$", "", target) for target in spec["targets"]}
+    return middle[0] if len(middle) == 1 and len(stems) == 1 else 0
+
+
 def draw_calibration(found: Evaluation, path: str) -> None:
     """Reliability of probabilities; for regression, the mean true value at each predicted one and how often the given errors hold."""
     chosen, spec = _shown_rows(found), found.spec
     if spec["task"] == "regression":
-        target, rows = spec["targets"][0], found.rows
-        spread, (label, unit) = rows.predictions.get(f"{target}_std"), wording.quantity(target)
-        error = None if spread is None else np.asarray(spread, float)[chosen]
+        k, rows = _drawn(spec), found.rows
+        label, unit = wording.quantity(spec["targets"][k])
+        error = predicted_sigma(rows.predictions, spec["targets"][k])
         drawn = figures.regression_calibration(
-            rows.observed[chosen, 0], rows.predicted[chosen, 0], label=label, unit=unit, error=error, simulated=spec["simulated"]
+            rows.observed[chosen, k],
+            rows.predicted[chosen, k],
+            label=label,
+            unit=unit,
+            error=None if error is None else error.values[chosen],
+            stated=error is not None and error.stated,
+            simulated=spec["simulated"],
         )
         figures.save(drawn, path)
         return
@@ -220,8 +254,9 @@ def draw_examples(found: Evaluation, path: str) -> None:
     ids = rows.objects["object_id"][shown]
     pixels = found.stamps.take(found.stamps.index_of(ids)) if len(shown) else np.zeros((0, 1, 8, 8))
     if spec["task"] == "regression":
-        titles = [f"{name}\n{rows.predicted[row, 0]:.3f} (true {rows.observed[row, 0]:.3f})" for name, row in zip(ids.tolist(), shown.tolist(), strict=True)]
-        heading = f"{_quantity(spec['targets'][0])}: predicted (true), from well to badly predicted"
+        k = _drawn(spec)
+        titles = [f"{name}\n{rows.predicted[row, k]:.3f} (true {rows.observed[row, k]:.3f})" for name, row in zip(ids.tolist(), shown.tolist(), strict=True)]
+        heading = f"{_quantity(spec['targets'][k])}: predicted (true), from well to badly predicted"
         figures.save(figures.stamp_gallery(pixels, titles, ncols=4, heading=heading, simulated=spec["simulated"]), path)
         return
     classes = spec["task"] == "classes"
@@ -232,8 +267,9 @@ def draw_examples(found: Evaluation, path: str) -> None:
 
 
 def _scatter(found: Evaluation, chosen: np.ndarray, path: str) -> None:
-    rows, (label, unit) = found.rows, wording.quantity(found.spec["targets"][0])
-    figure = figures.regression_scatter(rows.observed[chosen, 0], rows.predicted[chosen, 0], label=label, unit=unit, simulated=found.spec["simulated"])
+    rows, k = found.rows, _drawn(found.spec)
+    label, unit = wording.quantity(found.spec["targets"][k])
+    figure = figures.regression_scatter(rows.observed[chosen, k], rows.predicted[chosen, k], label=label, unit=unit, simulated=found.spec["simulated"])
     figures.save(figure, path)
 
 

@@ -196,7 +196,8 @@ class Workflow:
 
     def sharding(self, sample: str) -> dict[str, Any]:
         """The part of a sample that decides its shards."""
-        return self.sample_slice(sample, "kind", "split", "shards", "stamp", "targets", "task")
+        errors = ["label_errors"] if self.config.samples[sample].label_errors else []
+        return self.sample_slice(sample, "kind", "split", "shards", "stamp", "targets", "task", *errors)
 
     def evaluation(self, name: str) -> dict[str, Any]:
         """What an evaluation needs to know besides its files."""
@@ -216,6 +217,7 @@ class Workflow:
             "loss": recipe_of(model, self.recipes)["loss"],
             "vote_model": {"exclusive": "multinomial", "independent": "binomial"}[sample.votes],
             "assumed_votes": sample.assumed_votes,
+            **({"label_errors": dict(sample.label_errors)} if sample.label_errors else {}),
             "histories": [name, *self.folds(name), *model.compare_to],
             "simulated": self.simulated(judged),
         }
@@ -332,6 +334,8 @@ class Workflow:
             "folds": plan.model.folds if plan.fold is not None else None,
             "split_seed": sample.split.seed,
             "simulated": self.simulated(plan.model.train),
+            **({"votes": sample.votes} if recipe_of(plan.model, self.recipes)["loss"] == "dirichlet_multinomial" else {}),
+            **({"label_errors": dict(sample.label_errors)} if sample.label_errors else {}),
             **({"adapt_to": plan.model.adapt_to.model_dump(mode="json")} if plan.model.adapt_to else {}),
             **({"handed": True} if sample.handed else {}),
         }

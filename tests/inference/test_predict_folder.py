@@ -26,7 +26,11 @@ def picture(path, brightness, rng):
 @pytest.fixture(scope="module")
 def pictures_model(tmp_path_factory):
     """A regression of the brightness, trained on pictures."""
-    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(1)
+    return learned(tmp_path_factory.mktemp("pictures"), "rmse")
+
+
+def learned(folder, loss):
+    rng = np.random.default_rng(1)
     brightness = rng.uniform(50, 230, 18)
     paths = [folder / f"g{i}.png" for i in range(18)]
     for path, value in zip(paths, brightness, strict=True):
@@ -40,7 +44,7 @@ def pictures_model(tmp_path_factory):
         objects=objects,
         targets=["brightness"],
         task="regression",
-        recipe={"loss": "rmse", "epochs": 1, "batch_size": 6, "normalisation": {"name": "unit"}, "precision": "fp32"},
+        recipe={"loss": loss, "epochs": 1, "batch_size": 6, "normalisation": {"name": "unit"}, "precision": "fp32"},
         seed=1,
         out_dir=folder / "model",
         resume_dir=folder / "resume",
@@ -83,6 +87,16 @@ def test_parquet_has_the_same_numbers_whatever_the_batches(pictures_model, folde
     assert [row["object_id"] for row in rows] == table["object_id"].tolist()
     for row, value in zip(rows, table["brightness"].filled(np.nan), strict=True):
         assert (row["brightness"] == "" and np.isnan(value)) or float(row["brightness"]) == pytest.approx(value, rel=1e-5)
+
+
+def test_what_the_network_says_of_its_errors_is_in_the_table(folder, tmp_path):
+    model = learned(tmp_path, "quantile")
+    predict_folder(model, folder, tmp_path / "p.csv", threads=1)
+    with open(tmp_path / "p.csv", newline="") as file:
+        rows = {row["object_id"]: row for row in csv.DictReader(file)}
+    names = [f"brightness{end}" for end in ("", "_q025", "_q16", "_q50", "_q84", "_q975", "_std")]
+    assert [name for name in rows["a"] if name.startswith("brightness")] == names
+    assert float(rows["a"]["brightness_q84"]) > float(rows["a"]["brightness_q16"]) and rows["grey"]["brightness_q16"] == ""
 
 
 def test_what_cannot_be_predicted_at_all_says_so(pictures_model, folder, tmp_path):

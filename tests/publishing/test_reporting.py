@@ -117,3 +117,25 @@ def test_a_regression_speaks_of_its_quantity(drawn, monkeypatch):
     assert drawn["regression_calibration"][1]["label"] == "12 + log(O/H)" and drawn["regression_scatter"][1]["unit"] == "dex"
     assert "12 + log(O/H) (dex)" in drawn["stamp_gallery"][1]["heading"]
     assert drawn["metric_comparison"][1]["metric_label"] == "RMSE of 12 + log(O/H) (dex)"
+
+
+def test_percentiles_of_one_quantity_are_drawn_by_their_median_and_with_what_the_network_states(drawn, monkeypatch):
+    monkeypatch.setattr(reporting, "evaluate", lambda *args, **kwargs: {"sections": {"test": None, "out_of_fold": None}, "headline": "standardised_rmse"})
+    objects, predictions, stamps, spec = evaluated("regression")
+    objects |= {"oh_p16": objects["oh_p50"] - 1, "oh_p84": objects["oh_p50"] + 1}
+    for own in predictions.values():
+        own |= {"oh_p16": own["oh_p50"] - 1, "oh_p84": own["oh_p50"] + 1}
+        own |= {"oh_p50_q16": own["oh_p50"] - 0.1, "oh_p50_q84": own["oh_p50"] + 0.3}
+    found = reporting.evaluate_model(objects, predictions, stamps, {**spec, "targets": ["oh_p16", "oh_p50", "oh_p84"]})
+    reporting.draw_calibration(found, "x.png")
+    reporting.draw_confusion(found, "x.png")
+    test = objects["split"] == "test"
+    for name in ("regression_calibration", "regression_scatter"):
+        np.testing.assert_array_equal(drawn[name][0][0], objects["oh_p50"][test])
+    np.testing.assert_allclose(drawn["regression_calibration"][1]["error"], 0.2)
+    assert drawn["regression_calibration"][1]["stated"]
+    sigma = reporting.predicted_sigma({"x_sigma": np.array([3.0]), "x_std": np.array([4.0])}, "x")
+    assert sigma.values[0] == 5.0 and sigma.stated
+    assert reporting.predicted_sigma({}, "x") is None and not reporting.predicted_sigma({"x_std": np.ones(1)}, "x").stated
+    assert reporting._drawn({"targets": ["lgm_tot_p50", "sfr_tot_p16"]}) == 0 == reporting._drawn({"targets": ["mass", "oh_p50"]})
+    assert reporting._drawn({"targets": ["oh_p2p5", "oh_p16", "oh_p50", "oh_p84", "oh_p97p5"]}) == 2

@@ -3,7 +3,7 @@
 Selection of models belongs on the validation split; what is here is computed once, on the test split and, where folds exist, out of fold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -28,6 +28,7 @@ def evaluate(
     vote_model: str = "multinomial",
     assumed_votes: int | None = None,
     label_sigma: str | None = None,
+    label_errors: Mapping[str, str] | None = None,
     resamples: int = 1000,
     level: float = 0.95,
     simulated: bool = False,
@@ -54,16 +55,20 @@ def evaluate(
     assumed_votes : int, optional
         Votes a row where ``n_votes`` is unknown; the floor then says so.
     label_sigma : str, optional
-        Regression: the column with the 1-sigma error of the label.
+        Regression of one target: the column with the 1-sigma error of the label; that of `label_errors` unless given.
+    label_errors : mapping, optional
+        Regression: target -> column with the 1-sigma error of its label.
 
     Returns
     -------
     dict
         JSON-able; ``sections`` holds ``test`` and ``out_of_fold`` (null where there are no such rows), each with metrics, baselines, floor,
-        confusion, calibration and breakdowns. Every number is ``{value, lo, hi, n, n_groups}``.
+        confusion, calibration and breakdowns, and ``distribution`` of models that predict one. Every number is ``{value, lo, hi, n, n_groups}``.
     """
     rows = join(objects, predictions, targets, task, label)
-    settings = Settings(list(targets), task, seed, groups, tuple(by), vote_model, assumed_votes, label_sigma, resamples, level)
+    errors = dict(label_errors or {})
+    label_sigma = label_sigma or errors.get(targets[0])
+    settings = Settings(list(targets), task, seed, groups, tuple(by), vote_model, assumed_votes, label_sigma, resamples, level, errors)
     test = rows.comparable & rows.split("test")
     train = rows.usable & rows.labelled & rows.split("train")
     fold = rows.fold()

@@ -146,6 +146,21 @@ def filter_group(bands: np.ndarray) -> np.ndarray:
     return np.array(groups, dtype=str)[index] if len(names) else np.zeros(0, str)
 
 
+def numbers(column: np.ndarray) -> np.ndarray:
+    """A column (N,) as float64; NaN where it is empty or no number: the columns of a CSV of one's own are text."""
+    column = np.asarray(column)
+    if column.dtype.kind not in "OUS":
+        return column.astype(float)
+    return np.array([_number(value) for value in column.tolist()], dtype=float)
+
+
+def _number(text: object) -> float:
+    try:
+        return float(str(text))
+    except ValueError:
+        return float("nan")
+
+
 def bins(values: np.ndarray, edges: Sequence[float], unit: str = "") -> np.ndarray:
     """The name of the bin of each value: ``< a``, ``a to b``, ..., ``>= z``; '' for nan. A value on an edge belongs to the bin above."""
     edges = [float(e) for e in edges]

@@ -1,13 +1,15 @@
 """One section of a report: everything said about one set of rows, the network always beside its baselines and the noise floor."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from tuningfork.analysis import floor, metrics
 from tuningfork.analysis.bootstrap import difference, interval, jsonable
-from tuningfork.analysis.rows import Rows, bins, filter_group, resampling_groups
+from tuningfork.analysis.predictive import distribution
+from tuningfork.analysis.rows import Rows, bins, filter_group, numbers, resampling_groups
 
 MAGNITUDE_EDGES = (20.0, 21.0, 22.0, 23.0, 24.0)
 ZOOM_EDGES = (0.5, 0.75, 1.0, 1.5, 2.0)
@@ -29,6 +31,7 @@ class Settings:
     label_sigma: str | None
     resamples: int
     level: float
+    label_errors: Mapping[str, str] = field(default_factory=dict)
 
     def interval(self, statistic: metrics.Statistic, group: np.ndarray) -> dict[str, object]:
         """The statistic with its interval, JSON-able."""
@@ -83,7 +86,8 @@ def section(rows: Rows, chosen: np.ndarray, baselines: dict[str, np.ndarray], se
         counts = metrics.confusion(predicted[sure], observed[sure]).value().reshape(len(settings.targets), -1) if sure.any() else None
         result["confusion"] = {"classes": settings.targets, "counts": jsonable(counts), "n": int(sure.sum())}
         result["calibration"] = _calibration(rows, chosen, settings)
-    return result
+    stated = distribution(rows, chosen, settings.task, settings.targets, lambda statistic: settings.interval(statistic, group), settings.label_errors)
+    return {**result, "distribution": stated} if stated else result
 
 
 def _metrics(predicted: np.ndarray, observed: np.ndarray, group: np.ndarray, settings: Settings) -> dict[str, object]:
@@ -116,11 +120,11 @@ def _floor(rows: Rows, chosen: np.ndarray, group: np.ndarray, settings: Settings
     if settings.task == "regression":
         if settings.label_sigma is None or settings.label_sigma not in rows.objects or len(settings.targets) > 1:
             return {}
-        found = floor.floor_from_sigma(np.asarray(rows.objects[settings.label_sigma], float)[chosen], group, **common)
+        found = floor.floor_from_sigma(numbers(rows.objects[settings.label_sigma][chosen]), group, **common)
         return {"errors": found} if found else {}
     estimates: dict[str, object] = {}
     votes: np.ndarray | int | None = None
-    if "n_votes" in rows.objects and np.isfinite(counted := np.asarray(rows.objects["n_votes"], float)[chosen]).any():
+    if "n_votes" in rows.objects and np.isfinite(counted := numbers(rows.objects["n_votes"][chosen])).any():
         votes = counted
     elif settings.assumed_votes is not None:
         votes = settings.assumed_votes

@@ -8,6 +8,7 @@ import numpy as np
 
 from tuningfork.errors import ModelError
 from tuningfork.inference.predict import Predictions
+from tuningfork.predicted import SIGMA, described, further_columns
 from tuningfork.stamps.store import usable
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ def compose(
     dict
         ``object_id``, ``status``, ``split``, ``fold`` (the first fold network that the value comes from, -1: the main network),
         ``in_training`` (learned from, and there was a stamp to learn from), and ``<target>``, ``<target>_std``, ``<target>_main``, NaN where
-        there is no usable stamp; then the main network's further columns (latents).
+        there is no usable stamp; then, of networks that learned a distribution, the quantiles (means over the networks that the value comes from)
+        and ``<target>_sigma`` (root of their mean variance: what each network says of the scatter; that between views and networks is in
+        ``<target>_std``, and the variances add up); then the main network's further columns (latents).
 
     Raises
     ------
@@ -103,7 +106,17 @@ def compose(
     }
     for number, target in enumerate(targets):
         columns |= {target: value[:, number], f"{target}_std": std[:, number], f"{target}_main": main["mean"][:, number]}
-    return columns | main.get("columns", {})
+    return columns | main.get("columns", {}) | _distribution([main, *folds], targets, value_weight)
+
+
+def _distribution(networks: Sequence[Predictions], targets: Sequence[str], chosen: np.ndarray) -> dict[str, np.ndarray]:
+    """Quantiles and standard deviations of the networks with chosen (N, M) true."""
+    found = {}
+    for column in further_columns(networks[0].get("columns", {}), targets):
+        values = np.stack([network["columns"][column.name] for network in networks])[:, :, None]
+        power = 2 if column.suffix == SIGMA else 1
+        found[column.name] = _average(values**power, chosen)[:, 0] ** (1 / power)
+    return found
 
 
 def learned_rows(objects: Mapping[str, np.ndarray], *, unlabelled: bool) -> np.ndarray:
@@ -171,7 +184,11 @@ def target_columns(
         table[name] = MaskedColumn(values, mask=~np.isfinite(values)) if values.dtype.kind == "f" else values
     ucd = "stat.value" if task == "regression" else "stat.probability"
     what = "value" if task == "regression" else "probability"
-    text: dict[str, tuple[str | None, str, str]] = {
+    text: dict[str, tuple[str | None, str, str]] = {}
+    for column in further_columns(columns, targets):
+        first, words = described(column, task)
+        text[column.name] = ((units or {}).get(column.target), f"{first};{ucd}", words)
+    text |= {
         "object_id": (None, "meta.id;meta.main", "the object that the row is about"),
         "status": (None, "meta.code.status", "status of the stamp; only ok and partial have a prediction"),
         "reason": (None, "meta.note", "why there is no prediction"),

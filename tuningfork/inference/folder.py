@@ -17,6 +17,7 @@ from tuningfork.files import write_text
 from tuningfork.inference.compose import target_columns
 from tuningfork.inference.load import Model, load_model
 from tuningfork.inference.predict import predict
+from tuningfork.predicted import further_columns
 from tuningfork.stamps.background import border_indices, robust_sky
 from tuningfork.stamps.pictures import FITS_SUFFIXES, PICTURE_SUFFIXES, import_pictures
 from tuningfork.stamps.store import StampShard, usable
@@ -75,7 +76,8 @@ def predict_folder(
     model_dir
         Folder of a trained model.
     output
-        ``.csv`` or ``.parquet``: columns object_id, file, status, reason, and <target>, <target>_std.
+        ``.csv`` or ``.parquet``: columns object_id, file, status, reason, <target>, <target>_std, and quantiles or <target>_sigma of a model
+        that gives them.
     batch_size
         Pictures that are in memory at a time.
 
@@ -115,7 +117,8 @@ def predict_folder(
 
 def _empty(model: Model, ids: Sequence[str], files: Sequence[str]) -> dict[str, np.ndarray]:
     text = {"status": np.full(len(ids), "", dtype=object), "reason": np.full(len(ids), "", dtype=object)}
-    numbers = {name: np.full(len(ids), np.nan) for target in model.targets for name in (target, f"{target}_std")}
+    suffixes = ("", *(f"_{suffix}" for suffix in model.head.suffixes), "_std")
+    numbers = {f"{target}{suffix}": np.full(len(ids), np.nan) for target in model.targets for suffix in suffixes}
     return {"object_id": np.array(ids, dtype=object), "file": np.array(files, dtype=object), **text, **numbers}
 
 
@@ -133,6 +136,8 @@ def _predict_some(model: Model, paths: Sequence[Path], rows: np.ndarray, columns
     columns["status"][lost], columns["reason"][lost] = "failed", "constant, or not finite, or without a sky"
     for number, target in enumerate(model.targets):
         columns[target][rows], columns[f"{target}_std"][rows] = found["mean"][:, number], found["std"][:, number]
+    for further in further_columns(found["columns"], model.targets):
+        columns[further.name][rows] = found["columns"][further.name]
 
 
 def _with_sky(shard: StampShard) -> dict[str, np.ndarray]:

@@ -14,6 +14,7 @@ from tuningfork.files import read_json, sha256_of
 from tuningfork.networks import registry
 from tuningfork.networks.weights import load_weights, read_weights
 from tuningfork.training.device import choose_device
+from tuningfork.training.heads import Head, head_of_record
 from tuningfork.training.latents import LabelledLatents, split_tensors
 from tuningfork.training.record import FORMAT
 
@@ -30,7 +31,7 @@ class Model:
     ----------
     name : str
     network : nn.Module
-        Maps normalised images (n, in_channels, image_size, image_size) to raw outputs (n, K).
+        Maps normalised images (n, in_channels, image_size, image_size) to raw outputs (n, M), whose meaning is `head`.
     normalisation : dict
         Fitted, for `tuningfork.training.normalisation.apply_normalisation`.
     targets : tuple of str, length K
@@ -63,6 +64,11 @@ class Model:
         """The network is an autoencoder."""
         return self.info.get("training", {}).get("recipe", {}).get("loss") == "elbo"
 
+    @property
+    def head(self) -> Head:
+        """What the raw outputs mean."""
+        return head_of_record(self.info.get("head"), self.task, len(self.targets))
+
 
 def load_model(folder: str | Path, device: str | torch.device | None = None) -> Model:
     """Load the model in `folder`.
@@ -85,11 +91,15 @@ def load_model(folder: str | Path, device: str | torch.device | None = None) -> 
         raise ModelError(f"{described}: no {', '.join(missing)} in it: it does not describe a model")
     if info["format"] != FORMAT:
         raise ModelError(f"{described}: format {info['format']!r}; this version reads format {FORMAT}")
+    try:
+        head = head_of_record(info.get("head"), info["task"], len(info["targets"]))
+    except ModelError as error:
+        raise ModelError(f"{described}: {error}") from error
     where = choose_device(device)
     network = registry.build(
         info["network"]["name"],
         in_channels=info["in_channels"],
-        n_outputs=info.get("n_outputs", len(info["targets"])),
+        n_outputs=info.get("n_outputs", head.n_outputs),
         image_size=info["image_size"],
         seed=0,
         **info["network"].get("options", {}),

@@ -14,11 +14,12 @@ from tqdm import tqdm
 from tuningfork.errors import ModelError
 from tuningfork.inference.autoencoder import LatentRows
 from tuningfork.inference.load import Model
+from tuningfork.predicted import SIGMA
 from tuningfork.stamps.store import usable
 from tuningfork.training.arrays import Stamps, name_some
 from tuningfork.training.augmentation import d4_views, number_of_views
 from tuningfork.training.device import autocast, choose_precision, session
-from tuningfork.training.losses import activate
+from tuningfork.training.heads import POINT
 from tuningfork.training.normalisation import apply_normalisation
 from tuningfork.training.pixels import faulty_pixels, sky_columns
 
@@ -32,7 +33,9 @@ class Predictions(TypedDict):
 
     `status` is the stamp's, or ``failed`` where the store called it usable and its pixels are not. `mean` and `std` (N, K) are over the
     views, in the units of the targets; `std` is 0 for a single view. `columns` are further numbers of every row: of an autoencoder its latent
-    means ``z_00``, ``z_01``, ..., and ``reconstruction_rmse`` and ``ssim`` of the normalised image and what the network gives back of it.
+    means ``z_00``, ``z_01``, ..., and ``reconstruction_rmse`` and ``ssim`` of the normalised image and what the network gives back of it; of a
+    network that learned a distribution (`tuningfork.predicted`) its quantiles, averaged over the views, and its standard deviation, of which the
+    variance is averaged: `std` squared is what the views add to it.
     """
 
     object_id: np.ndarray
@@ -104,6 +107,7 @@ def predict(
     good = good[np.argsort(rows[good], kind="stable")]  # in the order of the files
     views = _number_of_views(model) if tta else 1
     latents = LatentRows(model, len(rows), views) if model.unsupervised else None
+    further = {suffix: np.full(shape, np.nan) for suffix in model.head.suffixes}
     step = max(1, batch_size // views)
     chunks = [good[start : start + step] for start in range(0, len(good), step)]
     exact = choose_precision(precision, model.device)
@@ -124,12 +128,15 @@ def predict(
                 if latents is not None:
                     latents.add(whole, images, exact)
                 else:
-                    outputs = _outputs(model, images, views, exact).cpu().double().numpy()
-                    mean[whole], std[whole] = outputs.mean(axis=0), outputs.std(axis=0)
+                    outputs = _outputs(model, images, views, exact)
+                    mean[whole], std[whole] = outputs[POINT].mean(axis=0), outputs[POINT].std(axis=0)
+                    for suffix, values in further.items():
+                        values[whole] = _over_views(suffix, outputs[suffix])
             bar.update(len(chunk))
     if model.target_mean is not None and model.target_std is not None:
         mean, std = mean * model.target_std + model.target_mean, std * model.target_std
-    columns: dict[str, np.ndarray] = {}
+        further = {suffix: values * model.target_std + (0 if suffix == SIGMA else model.target_mean) for suffix, values in further.items()}
+    columns = {f"{target}_{suffix}": values[:, k] for k, target in enumerate(model.targets) for suffix, values in further.items()}
     found = np.asarray(stamps.object_id[rows])
     if latents is not None:
         mean, std = latents.classes(found if galaxy_id is None else np.asarray(galaxy_id, dtype=str), found, threads)
@@ -137,13 +144,19 @@ def predict(
     return Predictions(object_id=found, status=status, mean=mean, std=std, columns=columns)
 
 
-def _outputs(model: Model, images: Tensor, views: int, precision: str) -> Tensor:
-    """(views, n, K): predictions for every view of every image, in the network's units."""
+def _outputs(model: Model, images: Tensor, views: int, precision: str) -> dict[str, np.ndarray]:
+    """The columns of the head, each (views, n, K): predictions for every view of every image, in the network's units."""
     seen = d4_views(images)[:views] if views > 1 else images[None]
     flat = seen.flatten(0, 1).contiguous(memory_format=torch.channels_last)
     with autocast(model.device, precision):
         outputs = model.network(flat)
-    return activate(outputs.float(), model.task).unflatten(0, (views, len(images)))
+    found = model.head.columns(outputs)
+    return {suffix: values.unflatten(0, (views, len(images))).cpu().double().numpy() for suffix, values in found.items()}
+
+
+def _over_views(suffix: str, values: np.ndarray) -> np.ndarray:
+    """(views, n, K) to (n, K): the mean; of standard deviations the root of the mean variance."""
+    return np.sqrt((values**2).mean(axis=0)) if suffix == SIGMA else values.mean(axis=0)
 
 
 def _number_of_views(model: Model) -> int:

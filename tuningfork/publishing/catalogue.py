@@ -5,13 +5,14 @@ is lost and nothing is invented: rows in = rows out is checked here, for every c
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from astropy.table import Table
 
 from tuningfork.errors import SampleError
+from tuningfork.predicted import further_columns
 from tuningfork.publishing import columns
 from tuningfork.publishing.columns import COMMON, Spec
 from tuningfork.publishing.flags import documentation, flags_of, training_ranges
@@ -65,7 +66,8 @@ def assemble(
     ledger : Table
         object_id, status and reason of every selected object, and of those the selection could not use.
     predictions : Table
-        object_id, in_training, and target and target_std columns; masked where there was no usable stamp.
+        object_id, in_training, target and target_std columns, and quantiles and target_sigma where the network gives them (`tuningfork.predicted`);
+        masked where there was no usable stamp.
     targets, task
         Names of the predicted columns; fractions, classes or regression.
     scalars : mapping of arrays, optional
@@ -123,9 +125,11 @@ def assemble(
     # A value without a usable stamp would be the network's opinion of zeros.
     predicted.mask = np.ma.getmaskarray(predicted) | ~usable[:, None]
     values |= {t: predicted[:, k] for k, t in enumerate(targets)}
-    for target in targets:
-        spread = from_predictions.number(f"{target}_std")
-        values[f"{target}_std"] = np.ma.MaskedArray(spread.data, mask=np.ma.getmaskarray(spread) | np.ma.getmaskarray(values[target]))
+    further = further_columns(predictions.colnames, targets)
+    of_network = {**{column.name: column.target for column in further}, **{f"{target}_std": target for target in targets}}
+    for name, target in of_network.items():
+        spread = from_predictions.number(name)
+        values[name] = np.ma.MaskedArray(spread.data, mask=np.ma.getmaskarray(spread) | np.ma.getmaskarray(values[target]))
     for name in ("snr", "zoom", "n_neighbours"):
         own = from_stamps.number(name) if name in measured.colnames else from_objects.number(name)
         values[name] = own.astype(int) if name == "n_neighbours" else own
@@ -137,23 +141,24 @@ def assemble(
     values["origin"] = np.ma.asarray(np.full(n, "simulated" if simulated else "folder" if of_folder else "archive"))
 
     specs = COMMON | columns.target_specs(targets, task, {**_described(objects, predictions, targets, task), **(described or {})})
+    specs |= {column.name: columns.further_spec(column, task, specs[column.target]) for column in further}
     table = Table(meta={"simulated": simulated, "frame": "ICRS", "flag_bits": documentation(), "targets": targets, "task": task, **(meta or {})})
     order = ["object_id", "galaxy_id", "catalogue_id", "field", "filter", "ra", "dec", "mag", "mag_err", "mag_limit", "petrosian_radius_arcsec", "stamp_arcsec"]
-    order += [*targets, *(f"{t}_std" for t in targets), "snr", "zoom", "n_neighbours", "flag", "status", "in_training", "split"]
+    order += [*targets, *of_network, "snr", "zoom", "n_neighbours", "flag", "status", "in_training", "split"]
     for name in order:
         if cutouts and name in _OPTIONAL and not _says_anything(values[name]):
             continue
         if name in values and not (
             name in ("catalogue_id", "mag_limit", "galaxy_id", "field") and name not in objects.colnames and not _says_anything(values[name])
         ):
-            spec = columns.spec_of(objects[name], specs[name]) if name in objects.colnames and name not in targets else specs[name]
+            spec = columns.spec_of(objects[name], specs[name]) if name in objects.colnames and name not in (*targets, *of_network) else specs[name]
             if cutouts and name in columns.CUTOUTS:
                 spec = spec._replace(description=columns.CUTOUTS[name].description + _twin(objects, name))
             columns.add(table, names.get(name, name), values[name], spec)
     _add_features(table, predictions, from_predictions, usable, targets)
     _add_labels(table, objects, from_objects, targets, task, specs)
     silent = {"petrosian_flag"} if cutouts and not set(from_objects.text("petrosian_flag").data.tolist()) - {"", "none"} else set()
-    _add_own(table, objects, from_objects, {*order, *names.values(), *silent}, names)
+    _add_own(table, objects, from_objects, {*order, *names.values(), *silent}, names, of_network)
     if task == "classes" and "label" in table.colnames:
         table["label"].info.description = columns.LABEL.description
     columns.add(table, "origin", values["origin"], specs["origin"])
@@ -248,11 +253,15 @@ def _add_labels(table: Table, objects: Table, join: Join, targets: list[str], ta
                 columns.add(table, f"label_{target}", label, specs[f"label_{target}"])
 
 
-def _add_own(table: Table, objects: Table, join: Join, used: set[str], names: Mapping[str, str]) -> None:
-    """The survey's own columns, under their own names; magnitudes in other filters are in the rows of those filters."""
+def _add_own(table: Table, objects: Table, join: Join, used: set[str], names: Mapping[str, str], of_network: Collection[str]) -> None:
+    """The survey's own columns, under their own names (``label_`` before one that the network has a column of); magnitudes in other filters are in the
+    rows of those filters.
+    """
     targets = set(table.meta["targets"])
+    names = {**names, **{name: f"label_{name}" for name in of_network}}
+    used = used - set(of_network)
     for name in objects.colnames:
-        if name in used | _INTERNAL | targets | set(table.colnames) or _PER_BAND.fullmatch(name) or objects[name].ndim != 1:
+        if name in used | _INTERNAL | targets | (set(table.colnames) - set(of_network)) or _PER_BAND.fullmatch(name) or objects[name].ndim != 1:
             continue
         kind = objects[name].dtype.kind
         values: np.ndarray = join.text(name) if kind in "OUS" else join.number(name)

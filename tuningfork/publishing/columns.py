@@ -12,6 +12,8 @@ from astropy.io.votable.ucd import check_ucd
 from astropy.table import Column, MaskedColumn, Table
 from astropy.units import Unit
 
+from tuningfork.predicted import Further, described
+
 log = logging.getLogger(__name__)
 
 
@@ -94,6 +96,12 @@ def target_specs(targets: list[str], task: str, described: Mapping[str, tuple[st
             unit, ucd if task == "regression" else "stat.value;src.morph.type", f"The label of {target} that training or testing used", 6
         )
     return specs
+
+
+def further_spec(column: Further, task: str, of_target: Spec) -> Spec:
+    """Spec of a quantile or standard deviation, in the unit of its target."""
+    ucd, text = described(column, task)
+    return Spec(of_target.unit, f"{ucd};{of_target.ucd.split(';')[-1]}", text, of_target.decimals)
 
 
 def masked(table: Table, name: str) -> np.ma.MaskedArray:

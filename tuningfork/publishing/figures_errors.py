@@ -208,7 +208,14 @@ def regression_scatter(true: ArrayLike, predicted: ArrayLike, *, label: str, uni
 
 @styled
 def regression_calibration(
-    true: ArrayLike, predicted: ArrayLike, *, label: str, unit: str = "", error: ArrayLike | None = None, simulated: bool = False
+    true: ArrayLike,
+    predicted: ArrayLike,
+    *,
+    label: str,
+    unit: str = "",
+    error: ArrayLike | None = None,
+    stated: bool = False,
+    simulated: bool = False,
 ) -> Figure:
     """Whether predicted values can be taken at their word: mean true value at each predicted one, and how often the given errors hold.
 
@@ -220,6 +227,8 @@ def regression_calibration(
         Name and unit of the quantity.
     error : array_like, shape (N,), optional
         One standard deviation of each prediction; adds the share of true values within a multiple of it, beside that of a Gaussian.
+    stated : bool
+        The error is the whole that the network predicts, not the scatter of its views alone.
     """
     t, p = _pair(true, predicted)
     good = np.isfinite(t) & np.isfinite(p)
@@ -247,12 +256,14 @@ def regression_calibration(
         multiple = np.linspace(0, 5, 201)
         right.plot(multiple, [erf(x / np.sqrt(2)) for x in multiple], color=GREY, lw=1.1, ls="--", label="Gaussian errors")
         right.plot(multiple, np.searchsorted(ratio, multiple, side="right") / len(ratio), color=BLUE, label="found")
-        right.set_xlabel("multiple of the standard deviation of the views")
+        right.set_xlabel("multiple of the predicted standard deviation" if stated else "multiple of the standard deviation of the views")
         right.set_ylabel("share of true values within it")
         right.set_xlim(0, 5)
         right.set_ylim(0, 1.02)
         typical = float(np.quantile(ratio, 0.683))
-        text = f"68.3 % lie within {typical:.1f} standard deviations" + ("\nthe scatter of the views is only a part of the error" if typical > 1.5 else "")
+        text = f"68.3 % lie within {typical:.1f} standard deviations" + (
+            "\nthe scatter of the views is only a part of the error" if typical > 1.5 and not stated else ""
+        )
         right.set_title(text, fontsize=9, loc="left")
         right.legend(loc="lower right")
     return figure

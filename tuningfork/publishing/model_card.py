@@ -145,7 +145,12 @@ def _limits(model: Mapping[str, Any], metrics: Mapping[str, Any] | None, simulat
         limits.append(f"Tested on {section['n_groups']} groups only: its intervals are too narrow.")
     if section and any("assumed" in str(entry.get("source")) for entry in section.get("floor", {}).values()):
         limits.append("The number of votes of each label is not known; the noise floor assumes one.")
-    if model["task"] == "regression":
+    if (model.get("head") or {}).get("name") in ("quantile", "gaussian", "dirichlet_multinomial"):
+        limits.append(
+            "The quantiles and standard deviations that the network gives were learned from its training rows; how far they hold on rows that it has "
+            "not seen is in the table above."
+        )
+    elif model["task"] == "regression":
         limits.append("The standard deviation of a prediction is the scatter of its views and networks: a part of its error, not all of it.")
     else:
         limits.append("Probabilities are calibrated only as far as the calibration error and the report's figure say.")

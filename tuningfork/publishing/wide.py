@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from astropy.table import Table
 
+from tuningfork.predicted import further_columns
 from tuningfork.publishing import columns
 from tuningfork.publishing.columns import Spec, masked
 
@@ -35,6 +36,7 @@ def widen(long: Table, names: Mapping[str, str] | None = None) -> Table:
     names = dict(names or {})
     by_filter = "bands" not in long.colnames
     targets = list(long.meta["targets"])
+    further = [column.name for column in further_columns(long.colnames, targets)]
     galaxy = masked(long, "galaxy_id").data.astype(str) if "galaxy_id" in long.colnames else np.full(len(long), "")
     key = np.where(galaxy == "", masked(long, "object_id").data.astype(str), galaxy)
     filters = masked(long, "filter").data.astype(str) if "filter" in long.colnames else np.full(len(long), "")
@@ -65,7 +67,7 @@ def widen(long: Table, names: Mapping[str, str] | None = None) -> Table:
     for band in bands:
         here = filters == band
         suffix = f"_{band.lower()}" if band else ""
-        for name in [*targets, *(f"{t}_std" for t in targets), *_OF_ROWS]:
+        for name in [*targets, *further, *(f"{t}_std" for t in targets), *_OF_ROWS]:
             if name in long.colnames:
                 source = masked(long, name)
                 out = np.ma.masked_all(n, dtype=source.dtype)

@@ -36,8 +36,13 @@ LOSSES = {
     "per_sample_rmse": "per-sample RMSE",
     "mse": "mean squared error",
     "rmse": "RMSE",
+    "standardised_rmse": "RMSE / scatter of the targets",
+    "quantile": "pinball loss",
+    "gaussian": "negative log likelihood (nats)",
+    "dirichlet_multinomial": "negative log likelihood of the votes (nats)",
 }
-"""Names of losses for the axis of the learning curves."""
+"""Names of losses and of headlines for axes."""
+_DISTRIBUTION = {"pinball": "pinball loss, mean over the quantiles", "nll": "negative log likelihood (nats)"}
 SECTIONS = {"test": "Test rows", "out_of_fold": "Out of fold (each fold's network never saw these rows or their groups)"}
 
 
@@ -114,6 +119,16 @@ def coverage_rows(section: Mapping[str, Any], task: str) -> list[tuple[str, str]
     ]
 
 
+def distribution_rows(section: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(what, value with interval) of the distributions that a model predicts: pinball loss, likelihood, and the labels within what was stated."""
+    rows = []
+    for target, found in section.get("distribution", {}).items():
+        of = "all classes" if target == "all" else target
+        rows += [(f"{label}, {of}", interval(found[name])) for name, label in _DISTRIBUTION.items() if name in found]
+        rows += [(f"labels within {name}, {of} ({entry['nominal']:.3f} if honest)", interval(entry)) for name, entry in found.get("coverage", {}).items()]
+    return rows
+
+
 def metric_rows(section: Mapping[str, Any], targets: list[str], task: str) -> list[tuple[str, str]]:
     """(metric, value with interval), one row a class where the metric has one value a class and one a target in a regression."""
     rows: list[tuple[str, str]] = []
@@ -127,4 +142,4 @@ def metric_rows(section: Mapping[str, Any], targets: list[str], task: str) -> li
                     rows.append((f"{label}: {targets[k]}", interval({"value": value, "lo": low, "hi": high})))
             else:
                 rows.append((label, interval(entry)))
-    return rows + coverage_rows(section, task)
+    return rows + coverage_rows(section, task) + distribution_rows(section)

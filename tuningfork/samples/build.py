@@ -89,7 +89,7 @@ def finish_sample(
     selected
         What `select_mosaic_sample` (or a folder) gave.
     spec
-        The sample's sections: ``kind``, ``split``, ``shards``, ``stamp``, ``targets``, ``task``.
+        The sample's sections: ``kind``, ``split``, ``shards``, ``stamp``, ``targets``, ``task``, and ``label_errors`` where it has them.
     sizes
         Measured sizes, by `object_id`; only for samples that measure them.
     apart
@@ -124,8 +124,10 @@ def finish_sample(
     objects["shard"] = shard
     objects.sort(["shard", "object_id"])
     tables.describe(objects, _COLUMNS)
-    targets = [name for name in (spec["targets"] if spec["task"] != "classes" else ["label"]) if name in objects.colnames]
-    return objects, shards.manifest(objects, strings(objects["shard"]), cut_columns, targets)
+    learned = ["label"] if spec["task"] == "classes" else [*spec["targets"], *spec.get("label_errors", {}).values()]
+    if spec["task"] == "fractions":
+        learned.append("n_votes")
+    return objects, shards.manifest(objects, strings(objects["shard"]), cut_columns, [name for name in dict.fromkeys(learned) if name in objects.colnames])
 
 
 def _joined(catalogue: Table, matched: Table, rule: Mapping[str, Any]) -> tuple[Table, np.ndarray]:

@@ -3,11 +3,12 @@
 import difflib
 import math
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 from tuningfork.errors import ModelError
 
-__all__ = ["check_keys", "choice", "flag", "fraction", "is_number", "number", "parts", "section", "whole"]
+__all__ = ["check_keys", "choice", "flag", "fraction", "is_number", "levels", "number", "parts", "section", "whole"]
 
 
 def check_keys(values: Any, valid: Iterable[str], where: str) -> None:
@@ -81,6 +82,18 @@ def fraction(values: Mapping[str, Any], key: str, default: float) -> float:
     if value == 1:
         raise ModelError(f"recipe: {key}: {values[key]!r} is not a number of at least 0 and below 1")
     return value
+
+
+def levels(values: Mapping[str, Any], key: str, default: tuple[float, ...]) -> tuple[float, ...]:
+    """Levels of quantiles: ascending, between 0 and 1, at least 1e-6 apart, with 0.5."""
+    value = values.get(key, default)
+    if not isinstance(value, list | tuple) or not all(is_number(level) and 1e-6 <= level <= 1 - 1e-6 for level in value):
+        raise ModelError(f"recipe: {key}: {value!r} is not a list of numbers between 0 and 1")
+    if any(high - low < 1e-6 for low, high in pairwise(value)):
+        raise ModelError(f"recipe: {key}: {value!r} does not rise from each level to the next")
+    if 0.5 not in value:
+        raise ModelError(f"recipe: {key}: {value!r} lacks 0.5: the median is the prediction itself")
+    return tuple(float(level) for level in value)
 
 
 def parts(values: Mapping[str, Any], key: str) -> tuple[str, ...] | int:

@@ -12,7 +12,7 @@ from torch import Tensor
 from tuningfork.errors import ModelError
 from tuningfork.stamps.store import usable
 from tuningfork.training.arrays import Stamps, name_some
-from tuningfork.training.labels import read_targets
+from tuningfork.training.labels import label_sigmas, read_targets, vote_counts
 from tuningfork.training.normalisation import fit_normalisation, reuse
 from tuningfork.training.pixels import DeviceStamps, check_pixels, sky_columns
 
@@ -27,8 +27,9 @@ SIDES = ("train", "validation", "test")
 class TrainingData:
     """One model's training and validation rows.
 
-    `targets` (N, K) float32 are what the loss compares (standardised for a regression, one-hot for classes, zeros without a label); `object_id`
-    and `galaxy_id` name row i of both; positions of `images` are rows of `targets`.
+    `targets` (N, K) float32 are what the loss compares (standardised for a regression, one-hot for classes, counts of votes for a loss of counts,
+    zeros without a label); where labels have errors of their own, these are K further columns. `object_id` and `galaxy_id` name row i of both;
+    positions of `images` are rows of `targets`.
     """
 
     object_id: np.ndarray
@@ -60,6 +61,8 @@ def make_training_data(
     label_column: str = "label",
     unlabelled: bool = False,
     parent_normalisation: Mapping[str, Any] | None = None,
+    counts: bool = False,
+    label_errors: Mapping[str, str] | None = None,
 ) -> TrainingData:
     """Join stamps and labels, fit the normalisation on the training rows, bring both to the device.
 
@@ -75,6 +78,10 @@ def make_training_data(
         Rows without a label train and validate too, as their ``side`` says (a network that learns without labels).
     parent_normalisation
         Fitted normalisation of the model that this one starts from; it holds where `normalisation` inherits (see `reuse`).
+    counts
+        The targets are numbers of votes (fractions times the column ``n_votes``).
+    label_errors
+        Of a regression: target -> column with the standard deviation of its label.
 
     Raises
     ------
@@ -94,13 +101,20 @@ def make_training_data(
     own = {name: np.asarray(column)[chosen] for name, column in objects.items()}
     has_label = np.isin(np.asarray(own["split"], dtype=str), SIDES)
     values = np.zeros((len(ids), len(targets)))
-    values[has_label] = read_targets({name: column[has_label] for name, column in own.items()}, ids[has_label], targets, task, label_column)
+    labelled = {name: column[has_label] for name, column in own.items()}
+    values[has_label] = read_targets(labelled, ids[has_label], targets, task, label_column)
+    if counts:
+        values[has_label] = vote_counts(labelled, ids[has_label], values[has_label])
     mean = std = None
     if task == "regression":
         mean, std = values[train].mean(axis=0), values[train].std(axis=0)
         if not (std > 0).all():
             raise ModelError(f"target {targets[int(np.argmin(std))]!r} is the same for all {len(train)} training objects: there is nothing to learn")
         values = (values - mean) / std
+        if label_errors:
+            sigmas = np.zeros((len(ids), len(targets)))
+            sigmas[has_label] = label_sigmas(labelled, ids[has_label], targets, label_errors)
+            values = np.hstack([values, sigmas / std])
     if label_shuffle is not None:
         for positions in (train, validation):
             positions = positions[has_label[positions]]

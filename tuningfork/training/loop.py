@@ -23,6 +23,7 @@ from tuningfork.training.device import choose_device, choose_precision, describe
 from tuningfork.training.distributed import find_group
 from tuningfork.training.fit import Fit
 from tuningfork.training.freezing import freeze
+from tuningfork.training.heads import head_of
 from tuningfork.training.interrupt import Interruption
 from tuningfork.training.latents import label_latents
 from tuningfork.training.launch import launch
@@ -80,6 +81,8 @@ def train(
     processes: int = 1,
     save_minutes: float = 10.0,
     handed: bool = False,
+    votes: str = "exclusive",
+    label_errors: Mapping[str, str] | None = None,
 ) -> TrainingResult:
     """Train a network on the ``train`` rows, choose the best epoch on the ``validation`` rows, write the model.
 
@@ -125,6 +128,10 @@ def train(
         The state is saved within an epoch as well, whenever so many minutes have gone by.
     handed
         A mirror image of an object would have another label (clockwise spirals): the recipe's flips are turned off, and the model knows it.
+    votes
+        Of task fractions: ``exclusive`` or ``independent``; counts of votes can be learned from the former alone.
+    label_errors
+        Target -> column with the standard deviation of its label, for loss ``gaussian``; other losses ignore it.
 
     Returns
     -------
@@ -142,7 +149,8 @@ def train(
     given = dict(locals())
     if processes > 1 and find_group().size == 1:
         return launch(given, processes)
-    recipe = make_recipe(recipe.as_dict() if isinstance(recipe, Recipe) else recipe, task)
+    recipe = make_recipe(recipe.as_dict() if isinstance(recipe, Recipe) else recipe, task, votes)
+    head = head_of(recipe.loss, task, len(targets), recipe.quantiles)
     group = find_group()
     where = choose_device(device, group.local_rank)
     seeds = [int(value) for value in np.random.SeedSequence(seed).generate_state(4, np.uint64) >> 1]
@@ -170,6 +178,8 @@ def train(
             label_column=label_column,
             unlabelled=recipe.unsupervised,
             parent_normalisation=None if parent is None else parent.about.get("normalisation"),
+            counts=recipe.loss == "dirichlet_multinomial",
+            label_errors=label_errors if recipe.loss == "gaussian" else None,
         )
         if recipe.unsupervised:
             _check_labels(training_data, targets)
@@ -178,9 +188,9 @@ def train(
             second = make_second_sample(training_data, objects, adapt_stamps, adapt_objects, adapt_to, device=where, budget_bytes=budget)
         channels, side = stamps.shape[0], stamps.shape[-1]
         options = dict(network.get("options") or {})
-        n_outputs = 0 if recipe.unsupervised else len(targets)
+        n_outputs = 0 if recipe.unsupervised else head.n_outputs
         module = _build(recipe, network["name"], in_channels=channels, n_outputs=n_outputs, image_size=side, seed=seeds[WEIGHTS], **options)
-        fresh, started = parent.load(module, network, targets) if parent is not None else ([], None)
+        fresh, started = parent.load(module, network, targets, head) if parent is not None else ([], None)
         module = group.synchronised(module.to(where, memory_format=torch.channels_last))  # type: ignore[call-overload]
         source = copy.deepcopy(module).requires_grad_(False).eval() if second is not None and recipe.alignment.frozen_source else None
         frozen = freeze(module, recipe.freeze)
@@ -225,6 +235,7 @@ def train(
             "pixel_type": str(np.dtype(stamps.dtype)),
             "targets": list(targets),
             "task": task,
+            **({} if recipe.unsupervised else {"head": head.record()}),
             "target_mean": training_data.target_mean,
             "target_std": training_data.target_std,
             "normalisation": training_data.normalisation,

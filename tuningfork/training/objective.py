@@ -67,13 +67,13 @@ class Supervised:
     columns: tuple[str, ...] = ()
 
     def __init__(self, recipe: Recipe, task: str, last: nn.Module | None) -> None:
-        self._loss = make_loss(recipe.loss, task)
+        self._loss = make_loss(recipe.loss, task, recipe.quantiles)
         self._seen: list[Tensor] = []
         if last is not None:
             last.register_forward_pre_hook(lambda _, inputs: self._seen.append(inputs[0]))
 
     def rows(self, module: nn.Module, images: Tensor, generator: torch.Generator | None = None) -> Rows:
-        """Raw outputs (n, K)."""
+        """Raw outputs (n, M), as many as the head of the loss has."""
         outputs = module(images)
         features = self._seen.pop().flatten(1).float() if self._seen else None
         return Rows(outputs.float(), features)

@@ -12,6 +12,7 @@ from tuningfork.errors import ModelError
 from tuningfork.files import read_json, sha256_of
 from tuningfork.networks.pretrained import start_from_tensors
 from tuningfork.networks.weights import load_weights, read_weights
+from tuningfork.training.heads import Head, head_of_record
 from tuningfork.training.latents import split_tensors
 
 __all__ = ["Parent", "find_parent"]
@@ -45,8 +46,8 @@ class Parent:
         """What of the parent decides the first weights, JSON-able."""
         return self.sha256 if self.file is None else [self.sha256, self.file.get("prefix"), self.file.get("first_layer")]
 
-    def load(self, module: nn.Module, network: Mapping[str, Any], targets: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-        """Give `module` these weights.
+    def load(self, module: nn.Module, network: Mapping[str, Any], targets: Sequence[str], head: Head) -> tuple[list[str], dict[str, Any]]:
+        """Give `module` these weights; its head starts fresh where the parent has other targets, or means something else by its outputs.
 
         Returns
         -------
@@ -62,7 +63,7 @@ class Parent:
         """
         if self.file is not None:
             return self._load_file(module, self.file)
-        fresh = self._load_model(module, network, targets)
+        fresh = self._load_model(module, network, targets, head)
         return fresh, {"name": self.about["name"], "weights_sha256": self.sha256}
 
     def _load_file(self, module: nn.Module, file: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
@@ -73,21 +74,26 @@ class Parent:
         fitted = start_from_tensors(module, tensors, str(self.weights), prefix=file.get("prefix"), **how)
         return fitted.fresh, {"file": self.weights.name, "sha256": self.sha256, "prefix": fitted.prefix, **how, "notes": fitted.notes}
 
-    def _load_model(self, module: nn.Module, network: Mapping[str, Any], targets: Sequence[str]) -> list[str]:
+    def _load_model(self, module: nn.Module, network: Mapping[str, Any], targets: Sequence[str], head: Head) -> list[str]:
         theirs = self.about.get("network")
         if theirs and theirs["name"] != network["name"]:
             message = f"{self.weights} is of network {theirs['name']!r}, this model is a {network['name']!r}"
             raise ModelError(f"{message}: give both the same network, or start from scratch")
         tensors, _ = split_tensors(read_weights(self.weights))
-        head = tuple(getattr(module, "head_names", ()))
-        if self.about.get("targets", list(targets)) != list(targets) and head:
-            tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(head)}
+        layers = tuple(getattr(module, "head_names", ()))
+        others = self.about.get("targets", list(targets)) != list(targets) or ("task" in self.about and self._head() != head)
+        if others and layers:
+            tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(layers)}
         fresh = load_weights(module, tensors, allow_head_mismatch=True)
         if fresh:
-            log.info("starting from %s, but its targets are others: %s start(s) from fresh weights", self.about["name"], ", ".join(fresh))
+            reason = "its targets or what its outputs mean are others"
+            log.info("starting from %s, but %s: %s start(s) from fresh weights", self.about["name"], reason, ", ".join(fresh))
         else:
             log.info("starting from the weights of %s, all layers", self.about["name"])
         return fresh
+
+    def _head(self) -> Head:
+        return head_of_record(self.about.get("head"), self.about["task"], len(self.about["targets"]))
 
 
 def find_parent(weights: str | Path | None, file: Mapping[str, Any] | None = None) -> Parent | None:

@@ -9,7 +9,7 @@ from tuningfork.training import checks
 
 __all__ = ["Alignment", "Augmentation", "Elbo", "Forest", "Group", "Optimizer", "Recipe", "make_recipe"]
 
-LOSSES = ("per_sample_rmse", "cross_entropy", "mse", "rmse", "elbo")
+LOSSES = ("per_sample_rmse", "cross_entropy", "mse", "rmse", "quantile", "gaussian", "dirichlet_multinomial", "elbo")
 OPTIMIZERS = ("adam", "adamw", "sgd", "adadelta")
 SCHEDULES = ("constant", "cosine", "one_cycle")
 FILLS = ("nearest", "reflect", "zero")
@@ -143,9 +143,11 @@ class Recipe:
     published codes did. In the first `warm_up_epochs` (not necessarily whole) the learning rate rises linearly, step by step. `ema` is the decay
     of a moving average of the weights, which is then validated, chosen and saved (0: none; see `tuningfork.training.ema`).
     `label_smoothing` is the part of every training label that is spread evenly over all classes; validation takes the labels as they are.
+    `quantiles` are the levels that loss ``quantile`` learns, ascending, with the median, which is the prediction; other losses ignore them.
     """
 
     loss: str = "cross_entropy"
+    quantiles: tuple[float, ...] = (0.025, 0.16, 0.5, 0.84, 0.975)
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: str = "constant"
     warm_up_epochs: float = 0.0
@@ -173,12 +175,13 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """The complete recipe as JSON-able values."""
         plain = asdict(self)
+        plain["quantiles"] = list(self.quantiles)
         plain["freeze"] = self.freeze if isinstance(self.freeze, int) else list(self.freeze)
         plain["augmentation"]["zoom"] = self.augmentation.zoom if isinstance(self.augmentation.zoom, int | float) else list(self.augmentation.zoom)
         return plain
 
 
-def make_recipe(raw: Mapping[str, Any], task: str | None = None) -> Recipe:
+def make_recipe(raw: Mapping[str, Any], task: str | None = None, votes: str = "exclusive") -> Recipe:
     """Check a recipe and fill in what it leaves out.
 
     Parameters
@@ -188,6 +191,8 @@ def make_recipe(raw: Mapping[str, Any], task: str | None = None) -> Recipe:
         `Recipe`.
     task : {'fractions', 'classes', 'regression'}, optional
         Given, the loss is checked against it.
+    votes : {'exclusive', 'independent'}
+        Of task fractions: whether a classifier gave one answer, or could tick several boxes.
 
     Raises
     ------
@@ -205,6 +210,7 @@ def make_recipe(raw: Mapping[str, Any], task: str | None = None) -> Recipe:
     optimizer["groups"] = {str(prefix): _group(group) for prefix, group in groups.items()}
     recipe = Recipe(
         loss=checks.choice(values, "loss", LOSSES, Recipe.loss),
+        quantiles=checks.levels(values, "quantiles", Recipe.quantiles),
         optimizer=_optimizer(optimizer),
         schedule=checks.choice(values, "schedule", SCHEDULES, Recipe.schedule),
         warm_up_epochs=checks.number(values, "warm_up_epochs", Recipe.warm_up_epochs, 0),
@@ -224,11 +230,11 @@ def make_recipe(raw: Mapping[str, Any], task: str | None = None) -> Recipe:
         forest=_forest(checks.section(values, "forest")),
         alignment=_alignment(checks.section(values, "alignment")),
     )
-    _check_together(recipe, task)
+    _check_together(recipe, task, votes)
     return recipe
 
 
-def _check_together(recipe: Recipe, task: str | None) -> None:
+def _check_together(recipe: Recipe, task: str | None, votes: str) -> None:
     """Refuse what is right key by key and wrong together, or for this task."""
     if recipe.unsupervised and task not in (None, "classes"):
         raise ModelError(f"recipe.loss: elbo learns latents, and a forest on them gives classes: it needs a sample with task classes, not {task}")
@@ -236,6 +242,15 @@ def _check_together(recipe: Recipe, task: str | None) -> None:
         raise ModelError("recipe.loss: cross_entropy needs classes or fractions; use rmse or mse for a regression")
     if task == "regression" and recipe.loss == "per_sample_rmse":
         raise ModelError("recipe.loss: per_sample_rmse compares fractions; use rmse or mse for a regression")
+    if recipe.loss in ("quantile", "gaussian") and task not in (None, "regression"):
+        raise ModelError(f"recipe.loss: {recipe.loss} learns numbers and how sure they are: it needs task regression, not {task}")
+    if recipe.loss == "dirichlet_multinomial" and task not in (None, "fractions"):
+        raise ModelError(f"recipe.loss: dirichlet_multinomial learns from counts of votes: it needs task fractions, not {task}")
+    if recipe.loss == "dirichlet_multinomial" and votes != "exclusive":
+        raise ModelError(
+            "recipe.loss: dirichlet_multinomial takes votes that exclude each other, and the sample says votes: independent (several boxes could be "
+            "ticked, so the counts do not add up to the number of classifiers); use per_sample_rmse or cross_entropy"
+        )
     if recipe.label_smoothing and (recipe.unsupervised or task not in (None, "classes")):
         what = "an autoencoder learns without labels" if recipe.unsupervised else f"the labels of task {task} are measured values"
         raise ModelError(f"recipe.label_smoothing: only classes are smoothed, and {what}; set label_smoothing: 0")
