@@ -16,7 +16,7 @@ from tuningfork.inference.autoencoder import LatentRows
 from tuningfork.inference.load import Model
 from tuningfork.stamps.store import usable
 from tuningfork.training.arrays import Stamps, name_some
-from tuningfork.training.augmentation import d4_views, number_of_views
+from tuningfork.training.augmentation import number_of_views, views_of
 from tuningfork.training.device import autocast, choose_precision, session
 from tuningfork.training.losses import activate
 from tuningfork.training.normalisation import apply_normalisation
@@ -53,6 +53,7 @@ def predict(
     precision: str = "fp32",
     progress: bool | None = None,
     galaxy_id: Sequence[str] | np.ndarray | None = None,
+    shifts_px: int = 0,
 ) -> Predictions:
     """Predict for stamps; a prediction depends on its own stamp only.
 
@@ -78,6 +79,9 @@ def predict(
         Show a bar on stderr; default: on a terminal.
     galaxy_id : sequence of str, length N, optional
         Of an autoencoder: the galaxy of every object, as in the table that it was trained with; default: the ids themselves.
+    shifts_px : int
+        With `tta`: see every view also shifted by so many pixels up, down, left and right, at five times the cost. Not for autoencoders, whose
+        forest looks at the views that it was grown on.
 
     Returns
     -------
@@ -104,7 +108,8 @@ def predict(
     good = good[np.argsort(rows[good], kind="stable")]  # in the order of the files
     views = _number_of_views(model) if tta else 1
     latents = LatentRows(model, len(rows), views) if model.unsupervised else None
-    step = max(1, batch_size // views)
+    shifts = shifts_px if tta and latents is None else 0
+    step = max(1, batch_size // (views * (5 if shifts else 1)))
     chunks = [good[start : start + step] for start in range(0, len(good), step)]
     exact = choose_precision(precision, model.device)
     show = sys.stderr.isatty() if progress is None else progress
@@ -124,7 +129,7 @@ def predict(
                 if latents is not None:
                     latents.add(whole, images, exact)
                 else:
-                    outputs = _outputs(model, images, views, exact).cpu().double().numpy()
+                    outputs = _outputs(model, images, views, shifts, exact).cpu().double().numpy()
                     mean[whole], std[whole] = outputs.mean(axis=0), outputs.std(axis=0)
             bar.update(len(chunk))
     if model.target_mean is not None and model.target_std is not None:
@@ -137,13 +142,13 @@ def predict(
     return Predictions(object_id=found, status=status, mean=mean, std=std, columns=columns)
 
 
-def _outputs(model: Model, images: Tensor, views: int, precision: str) -> Tensor:
-    """(views, n, K): predictions for every view of every image, in the network's units."""
-    seen = d4_views(images)[:views] if views > 1 else images[None]
+def _outputs(model: Model, images: Tensor, views: int, shifts_px: int, precision: str) -> Tensor:
+    """(V, n, K): predictions for every view of every image, in the network's units."""
+    seen = views_of(images, views, shifts_px)
     flat = seen.flatten(0, 1).contiguous(memory_format=torch.channels_last)
     with autocast(model.device, precision):
         outputs = model.network(flat)
-    return activate(outputs.float(), model.task).unflatten(0, (views, len(images)))
+    return activate(outputs.float(), model.task).unflatten(0, (len(seen), len(images)))
 
 
 def _number_of_views(model: Model) -> int:

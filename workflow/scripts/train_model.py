@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tuningfork.files import digest_of
 from tuningfork.samples.build import fold_split, refuse_leak
+from tuningfork.stamps.resized import resized
 from tuningfork.stamps.store import StampSet
 from tuningfork.tables import read_columns
 from tuningfork.training.loop import train
@@ -20,11 +21,11 @@ name = snakemake.wildcards.model
 parent = files.get("parent")
 if parent:
     refuse_leak(read_columns(files.parent_objects), objects)
-adapt_to = training.get("adapt_to")
+adapt_to, size = training.get("adapt_to"), training.get("size")
 params = {key: snakemake.params[key] for key in ("code", "training", "parent", "frozen")}
 train(
     network=training["network"],
-    stamps=StampSet(files.stamps),
+    stamps=resized(StampSet(files.stamps), size),
     objects=objects,
     targets=training["targets"],
     task=training["task"],
@@ -40,6 +41,6 @@ train(
     simulated=training["simulated"],
     memory_mb=snakemake.resources.mem_mb,
     adapt_to=adapt_to,
-    adapt_stamps=StampSet(files.adapt_stamps) if adapt_to else None,
+    adapt_stamps=resized(StampSet(files.adapt_stamps), size) if adapt_to else None,
     adapt_objects=read_columns(files.adapt_objects) if adapt_to else None,
 )
