@@ -67,11 +67,12 @@ def notes(calibration: Mapping[str, Any], sample: str) -> list[str]:
     if rows["out_of_fold"]:
         origin += f", {rows['out_of_fold']} of them predicted by fold networks that had not seen them (others are predicted by all that had not)"
     own, promised = _own(calibration, asked)
+    least, most = (f"{calibration['realised'][end]:.3f}" for end in ("lo", "hi"))
     what = "The column set" if task == "classes" else "The intervals _lo to _hi"
     lines.append(
         f"{what}: split-conformal prediction for a coverage of {asked:g}, fitted to {origin}; {own} On average over such fits at least that share of "
-        f"objects like these rows is covered; a single fit of this size covers between {calibration['realised']['lo']:.3f} and {calibration['realised']['hi']:.3f} of them "
-        "(90 % of fits, rows taken as independent). Covered is the label, with its own errors, not the truth behind it."
+        f"objects like these rows is covered; a single fit of this size covers between {least} and {most} of them (90 % of fits, rows taken as "
+        "independent). Covered is the label, with its own errors, not the truth behind it."
     )
     if promised:
         lines.append(promised)
@@ -109,7 +110,7 @@ def record(calibration: Mapping[str, Any]) -> dict[str, Any]:
     """What the provenance keeps: all but the quantiles of other coverages."""
     level = f"{calibration['coverage']:g}"
     kept = {name: value for name, value in calibration.items() if name not in ("set", "intervals")}
-    parts = {"set": calibration["set"]} if "set" in calibration else calibration["intervals"]
+    parts: Mapping[str, Mapping[str, Any]] = {"set": calibration["set"]} if "set" in calibration else calibration["intervals"]
     return kept | {"quantiles": {name: {key: v if key != "levels" else v[level] for key, v in part.items()} for name, part in parts.items()}}
 
 
@@ -150,8 +151,8 @@ def report_note(report: Mapping[str, Any]) -> str:
     folded = f", {fitted['out_of_fold']} of them out of fold" if fitted["out_of_fold"] else ""
     text = (
         f"Fitted to {fitted['n']} validation rows of {fitted['sample']}{folded}; judged on {judged['n']} {judged['split']} rows. With so many rows one fit "
-        f"covers between {realised['lo']:.3f} and {realised['hi']:.3f} (90 % of fits). Intervals of shares are Wilson's on the effective number of rows (groups "
-        f"{judged['groups']})."
+        f"covers between {realised['lo']:.3f} and {realised['hi']:.3f} (90 % of fits). Intervals of shares are Wilson's on the effective number of rows "
+        f"(groups: {judged['groups']})."
     )
     if judged["sample"] != fitted["sample"]:
         text += f" The rows are of another sample, {judged['sample']}: under a shift no coverage is promised."
