@@ -222,7 +222,7 @@ def draw_coverage(found: Evaluation, path: str) -> None:
         figures.save(figures.coverage([], [], asked=0.9, simulated=spec["simulated"]), path)
         return
     groups = [
-        (pretty(group) if name == "label" else group, entry["coverage"])
+        (pretty(group) if name == "label" else f"true {group}" if name == "true value" else group, entry["coverage"])
         for name, table in report["by"].items()
         if len(table) > 1
         for group, entry in sorted(table.items(), key=lambda item: _in_order(item[0]))

@@ -111,8 +111,8 @@ def test_intervals_cover_by_every_method_and_follow_the_errors(kept):
     covered = (low <= y[4000:]) & (y[4000:] <= high)
     assert abs(covered.mean() - 0.9) < 0.015
     wide = x[4000:] > 1.5
-    if kept:  # what knows of the errors covers large and small ones alike
-        assert abs(covered[wide].mean() - covered[~wide].mean()) < 0.08
+    if kept:  # a true scale covers large and small errors alike; a spread with its floor, or quantiles widened by a constant, do so in part
+        assert abs(covered[wide].mean() - covered[~wide].mean()) < (0.03 if how["method"] == "sigma" else 0.13)
     else:
         assert covered[wide].mean() < 0.8 < covered[~wide].mean()
 

@@ -3,8 +3,9 @@
 Validation rows alone: the network has not learned from them, and the test rows stay untouched to say how well it worked. Two things keep them
 from being quite like new objects. They chose the epoch, so their errors are a little too small; and rows of one galaxy, or of one field, stand
 together. Where a model has folds its validation rows have out-of-fold predictions, by networks that neither learned from them nor were chosen by
-them, but have seen fewer galaxies than the main one: their errors are a little too large, which errs on the safe side. The temperature is fitted
-to the same rows as the quantiles; it is a single number. What the calibration is worth is measured on the test rows (`coverage`).
+them, but have seen fewer galaxies than the main one: their errors are as a rule a little too large, and the coverage with them, though nothing
+promises that they are like those of the main network. The temperature is fitted to the same rows as the quantiles; it is a single number. What
+the calibration is worth is measured on the test rows (`coverage`).
 """
 
 import logging
