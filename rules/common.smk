@@ -68,10 +68,7 @@ def training_input(w):
 
 def prediction_input(w):
     files = frozen_files(w.sample)
-    names = [
-        w.model,
-        *(wf.folds(w.model) if wf.config.models[w.model].train == w.sample else []),
-    ]
+    names = wf.networks(w.model, w.sample)
     weights = expand("results/models/{name}/weights.safetensors", name=names)
     descriptions = expand("results/models/{name}/model.json", name=names)
     return {**files, "weights": weights, "descriptions": descriptions}
@@ -90,10 +87,31 @@ def evaluation_input(w):
         ),
         "history": expand(
             "results/models/{name}/history.csv",
-            name=[w.model, *wf.folds(w.model), *model.compare_to],
+            name=[
+                w.model,
+                *wf.folds(w.model),
+                *wf.members(w.model),
+                *model.compare_to,
+            ],
         ),
         "description": f"results/models/{w.model}/model.json",
+        **calibration_of(w.model),
     }
+
+
+def calibration_input(w):
+    sample = wf.config.models[w.model].train
+    return {
+        "objects": frozen_files(sample)["objects"],
+        "predictions": f"results/models/{w.model}/predictions/{sample}.parquet",
+    }
+
+
+def calibration_of(model):
+    """The calibration of a model, where the configuration wants one."""
+    if wf.config.models[model].calibration is None:
+        return {}
+    return {"calibration": f"results/models/{model}/calibration.json"}
 
 
 def figure(name, caption):
@@ -110,6 +128,10 @@ def catalogue_input(w):
     return {
         **frozen_files(product.sample),
         "predictions": f"results/models/{product.model}/predictions/{product.sample}.parquet",
-        "weights": f"results/models/{product.model}/weights.safetensors",
+        "weights": expand(
+            "results/models/{name}/weights.safetensors",
+            name=wf.networks(product.model, product.sample),
+        ),
         "description": f"results/models/{product.model}/model.json",
+        **calibration_of(product.model),
     }

@@ -21,7 +21,7 @@ rule train_model:
         mem_mb=wf.config.compute.training_mem_mb,
         runtime=wf.config.compute.training_minutes,
     params:
-        code=lambda w: wf.code("train_model", wf.network_module(w.model)),
+        code=lambda w: wf.code("train_model", *wf.network_modules(w.model)),
         training=lambda w: wf.training(w.model),
         parent=lambda w: wf.start(w.model),
         frozen=lambda w: frozen(wf.trained_on(w.model), "stamps", "labels"),
@@ -48,14 +48,43 @@ rule predict:
         mem_mb=wf.config.compute.training_mem_mb,
         runtime=wf.config.compute.training_minutes,
     params:
-        code=lambda w: wf.code("predict", wf.network_module(w.model)),
+        code=lambda w: wf.code(
+            "predict", *wf.network_modules(*wf.networks(w.model, w.sample))
+        ),
         frozen=lambda w: frozen([w.sample], "stamps", "labels"),
         trained_on=lambda w: wf.config.models[w.model].train,
         split_seed=lambda w: wf.config.samples[w.sample].split.seed,
+        prediction=lambda w: wf.prediction(w.model, w.sample),
     message:
         "Predicting {wildcards.sample} with {wildcards.model}"
     script:
         "../workflow/scripts/predict.py"
+
+
+# Fitted to validation rows of the sample that the model was trained on; applied wherever its predictions are judged or published.
+rule calibrate_model:
+    input:
+        unpack(calibration_input),
+    output:
+        "results/models/{model}/calibration.json",
+    log:
+        "logs/calibrate_model/{model}.log",
+    benchmark:
+        "logs/calibrate_model/{model}.benchmark.tsv"
+    conda:
+        "../envs/io.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=15,
+    params:
+        code=wf.code("calibrate_model"),
+        frozen=lambda w: frozen([wf.config.models[w.model].train], "labels"),
+        calibration=lambda w: wf.calibration(w.model),
+    message:
+        "Calibrating {wildcards.model} on its validation rows"
+    script:
+        "../workflow/scripts/calibrate_model.py"
 
 
 rule evaluate_model:
@@ -74,6 +103,7 @@ rule evaluate_model:
         comparison=figure("comparison", "comparison"),
         groups=figure("error_by_group", "error_by_group"),
         calibration=figure("calibration", "calibration"),
+        coverage=figure("coverage", "coverage"),
         confusion=figure("confusion", "confusion"),
         examples=figure("examples", "examples"),
     log:

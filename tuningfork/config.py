@@ -444,6 +444,30 @@ Start = Annotated[
     Annotated[Name, Tag("model-name")] | Annotated[WeightsFile, Tag("weights-file")],
     Discriminator(lambda value: "weights-file" if isinstance(value, Mapping | WeightsFile) else "model-name"),
 ]
+class Ensemble(Section):
+    """Further networks of a model, each a model of its own, trained on the same rows; predictions are means over all of them."""
+
+    seeds: int = Field(0, ge=0, le=50, description="further networks with other seeds: seed + 1, seed + 2, ...")
+    sizes: tuple[Annotated[int, Field(ge=8, le=1024)], ...] = Field(
+        (), description="further networks that see the stamps averaged by area to so many pixels a side"
+    )
+    networks: tuple[Network, ...] = Field((), description="further networks of other architectures or options; new ones go to the end")
+    shifts_px: int = Field(0, ge=0, le=16, description="predictions average also over views shifted by so many pixels; 0: over turns and mirror images alone")
+
+    @field_validator("sizes")
+    @classmethod
+    def _each_once(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(sizes)) != len(sizes):
+            raise ValueError("a size stands twice; for two networks of one size use seeds")
+        return sizes
+
+
+class Calibration(Section):
+    """How sets and intervals are made from the validation rows."""
+
+    coverage: Annotated[float, Field(gt=0, lt=1)] = Field(0.9, description="probability with which a set or an interval shall hold the label")
+    temperature: bool | None = Field(None, description="temperature scaling of probabilities; if not given, for task classes and not for fractions")
+    class_conditional: bool = Field(False, description="of task classes: cover each class by itself, also rare ones, with larger sets")
 
 
 class Model(Section):
@@ -456,6 +480,8 @@ class Model(Section):
     training: dict[str, Any] = Field(default_factory=dict, description="keys of the recipe that this model changes")
     seed: int = Field(1, ge=0, description="initial weights, shuffling, augmentation")
     folds: int = Field(0, ge=0, le=50, description="leave-groups-out folds: as many further networks, so that rows trained on get out-of-fold predictions")
+    ensemble: Ensemble = Field(Ensemble(), description="further networks beside it, and further views in prediction")
+    calibration: Calibration | None = Field(Calibration(), description="sets and intervals of stated coverage; null for none")
     compare_to: tuple[Name, ...] = Field((), description="models whose predictions on the same rows are compared with this one's, pair by pair")
     predict: tuple[Name, ...] = Field((), description="further samples to predict")
     adapt_to: Adaptation | None = Field(None, description="domain adaptation to a second sample")
@@ -573,6 +599,7 @@ def _unknown_names(config: Config, recipes: Path) -> list[tuple[tuple[str, ...],
         known(model.recipe, recipe_names(recipes), "recipe", "models", name, "recipe")
         if not model.network.name.startswith("timm:"):
             known(model.network.name, network_modules(), "network", "models", name, "network", "name")
+        problems.extend(_ensemble_problems(config, name))
         for other in model.compare_to:
             known(other, config.models, "model", "models", name, "compare_to")
         for other in model.predict:
@@ -600,6 +627,22 @@ def _unreadable(weights: Path) -> str:
     if weights.suffix.lower() != ".safetensors":
         return f"{weights} is no .safetensors file; convert it in the environment it comes from, see 'Weights from elsewhere' in config/README.md"
     return "" if weights.is_file() else f"there is no file {weights} in {Path.cwd()}; download it first, see 'Weights from elsewhere' in config/README.md"
+
+
+def _ensemble_problems(config: Config, name: str) -> list[tuple[tuple[str, ...], str]]:
+    model = config.models[name]
+    problems: list[tuple[tuple[str, ...], str]] = []
+    for network in model.ensemble.networks:
+        if not network.name.startswith("timm:") and network.name not in network_modules():
+            problems.append((("models", name, "ensemble", "networks"), f"unknown network {network.name!r}; {nearest(network.name, network_modules())}"))
+        if model.start_from is not None:
+            start = model.parent or (model.weights_file and model.weights_file.file)
+            problems.append((("models", name, "ensemble", "networks"), f"{network.name!r} cannot start from the weights of {str(start)!r}; use seeds"))
+    pixels = config.samples[model.train].stamp.pixels if model.train in config.samples else None
+    if pixels is not None:
+        text = f"is not smaller than the stamps of {model.train!r}, {pixels} pixels"
+        problems += [(("models", name, "ensemble", "sizes"), f"{size} {text}") for size in model.ensemble.sizes if size >= pixels]
+    return problems
 
 
 def _circle(config: Config, name: str) -> list[tuple[tuple[str, ...], str]]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tuningfork.analysis.coverage import coverage_report
 from tuningfork.analysis.evaluate import compare, evaluate
 from tuningfork.analysis.rows import Rows, join
 from tuningfork.predicted import SIGMA
@@ -23,6 +24,8 @@ from tuningfork.stamps.store import StampSet
 SCALARS = ("snr", "zoom", "n_neighbours")
 EXAMPLES = 12
 BREAKDOWNS = ("band", "filter_group", "magnitude", "zoom")
+KINDS = {"classes": "label", "regression": "true value"}
+"""What rows are also grouped by, by task."""
 RANGES = ("UV", "optical", "NIR")
 
 
@@ -37,8 +40,16 @@ class Evaluation:
     latents: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def evaluate_model(objects: dict[str, np.ndarray], predictions: Mapping[str, dict[str, np.ndarray]], stamps: StampSet, spec: Mapping[str, Any]) -> Evaluation:
-    """Metrics of a model on its test rows and out of fold, and paired comparisons with other models.
+def evaluate_model(
+    objects: dict[str, np.ndarray],
+    predictions: Mapping[str, dict[str, np.ndarray]],
+    stamps: StampSet,
+    spec: Mapping[str, Any],
+    calibration: Mapping[str, Any] | None = None,
+) -> Evaluation:
+    """Metrics of a model on its test rows and out of fold, paired comparisons with other models, and what its calibration is worth.
+
+    Metrics are of the predictions as the networks gave them; those under ``uncertainty`` say what the calibration changes.
 
     Parameters
     ----------
@@ -49,7 +60,9 @@ def evaluate_model(objects: dict[str, np.ndarray], predictions: Mapping[str, dic
     stamps
         The sample's stamps.
     spec
-        ``model``, ``targets``, ``task``, ``seed``, ``simulated`` and ``vote_model``.
+        ``model``, ``sample``, ``targets``, ``task``, ``seed``, ``simulated`` and ``vote_model``.
+    calibration
+        calibration.json of the model.
     """
     targets, task, seed, name = spec["targets"], spec["task"], spec["seed"], spec["model"]
     at = stamps.index_of(objects["object_id"])
@@ -64,11 +77,14 @@ def evaluate_model(objects: dict[str, np.ndarray], predictions: Mapping[str, dic
         vote_model=spec["vote_model"],
         assumed_votes=spec["assumed_votes"],
         label_errors=spec.get("label_errors"),
-        by=(*BREAKDOWNS, *{"classes": ["label"], "regression": ["true value"]}.get(task, [])),
+        by=(*BREAKDOWNS, *([KINDS[task]] if task in KINDS else [])),
         simulated=spec["simulated"],
     )
     others = [other for other in predictions if other != name]
     metrics["model"] = name
+    metrics["uncertainty"] = calibration and coverage_report(
+        objects, predictions[name], calibration, seed=seed, sample=spec["sample"], by=("band", "magnitude", *([KINDS[task]] if task in KINDS else []))
+    )
     metrics["comparisons"] = {
         other: compare(objects, predictions[name], predictions[other], targets=targets, task=task, seed=seed, names=(name, other))
         for other in others
@@ -231,6 +247,32 @@ def draw_calibration(found: Evaluation, path: str) -> None:
         return
     predicted, observed, classes = found.rows.predicted[chosen], found.rows.observed[chosen], spec["task"] == "classes"
     figures.save(figures.calibration(predicted, observed, spec["targets"], classes=classes, simulated=spec["simulated"]), path)
+
+
+def draw_coverage(found: Evaluation, path: str) -> None:
+    """Coverage of the calibrated sets or intervals, asked for and found, and the probabilities before and after temperature scaling."""
+    report, spec = found.metrics.get("uncertainty"), found.spec
+    if not report:
+        figures.save(figures.coverage([], [], asked=0.9, simulated=spec["simulated"]), path)
+        return
+    groups = [
+        (pretty(group) if name == "label" else f"true {group}" if name == "true value" else group, entry["coverage"])
+        for name, table in report["by"].items()
+        if len(table) > 1
+        for group, entry in sorted(table.items(), key=lambda item: _in_order(item[0]))
+    ]
+    groups += [(pretty(target), entry["coverage"]) for target, entry in report["targets"].items() if len(report["targets"]) > 1]
+    scaled = report["temperature"] if report["temperature"] and report["temperature"]["value"] != 1 else None
+    figure = figures.coverage(
+        report["levels"],
+        groups,
+        asked=report["asked"],
+        confidence=scaled and scaled["confidence"],
+        errors=scaled and (scaled["calibration_error"]["before"]["value"], scaled["calibration_error"]["after"]["value"]),
+        what="sets" if spec["task"] == "classes" else "intervals",
+        simulated=spec["simulated"],
+    )
+    figures.save(figure, path)
 
 
 def draw_confusion(found: Evaluation, path: str) -> None:

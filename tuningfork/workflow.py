@@ -20,11 +20,12 @@ FORMATS = ("csv", "parquet", "fits", "vot")
 
 @dataclass(frozen=True)
 class Plan:
-    """One training: a model of the configuration, or one of its leave-groups-out folds."""
+    """One training: a model of the configuration, one of its leave-groups-out folds, or another network of its ensemble (`size`: of smaller stamps)."""
 
     model: Model
     base: str
     fold: int | None = None
+    size: int | None = None
 
 
 def in_order(values: Any) -> Any:
@@ -54,6 +55,7 @@ class Workflow:
             self.plans[name] = Plan(model, name)
             for fold in range(model.folds):
                 self.plans[f"{name}.fold{fold}"] = Plan(model, name, fold)
+            self.plans |= dict(zip(self.members(name), self._ensemble_of(name), strict=True))
         self.groups = self._components()
 
     # What is made ------------------------------------------------------------------------------------------------
@@ -218,7 +220,7 @@ class Workflow:
             "vote_model": {"exclusive": "multinomial", "independent": "binomial"}[sample.votes],
             "assumed_votes": sample.assumed_votes,
             **({"label_errors": dict(sample.label_errors)} if sample.label_errors else {}),
-            "histories": [name, *self.folds(name), *model.compare_to],
+            "histories": [name, *self.folds(name), *self.members(name), *model.compare_to],
             "simulated": self.simulated(judged),
         }
 
@@ -240,6 +242,7 @@ class Workflow:
             "targets": list(sample.targets),
             "catalogues": origins,
             "collection": collection,
+            "networks": self.networks(product.model, product.sample),
             "simulated": self.simulated(product.sample),
             "configuration": digest_of(self._behind(product.model, product.sample)),
             **self._origin_of_weights(product.model),
@@ -338,6 +341,7 @@ class Workflow:
             **({"label_errors": dict(sample.label_errors)} if sample.label_errors else {}),
             **({"adapt_to": plan.model.adapt_to.model_dump(mode="json")} if plan.model.adapt_to else {}),
             **({"handed": True} if sample.handed else {}),
+            **({"size": plan.size} if plan.size is not None else {}),
         }
 
     def trained_on(self, name: str) -> list[str]:
@@ -367,6 +371,40 @@ class Workflow:
         """The fold models of a model."""
         return [f"{name}.fold{fold}" for fold in range(self.config.models[name].folds)]
 
+    def members(self, name: str) -> list[str]:
+        """The further networks of a model's ensemble: other seeds, sizes, architectures. Each name says all that tells it from the others, so that a new
+        one leaves those there are as they are.
+        """
+        ensemble = self.config.models[name].ensemble
+        seeds = [f"{name}.seed{number}" for number in range(1, ensemble.seeds + 1)]
+        return [*seeds, *(f"{name}.size{size}" for size in ensemble.sizes), *(f"{name}.network{number}" for number in range(1, len(ensemble.networks) + 1))]
+
+    def _ensemble_of(self, name: str) -> list[Plan]:
+        model = self.config.models[name]
+        seeds = [Plan(model.model_copy(update={"seed": model.seed + number}), name) for number in range(1, model.ensemble.seeds + 1)]
+        sizes = [Plan(model, name, size=size) for size in model.ensemble.sizes]
+        return [*seeds, *sizes, *(Plan(model.model_copy(update={"network": network}), name) for network in model.ensemble.networks)]
+
+    def networks(self, name: str, sample: str) -> list[str]:
+        """The networks that predict a sample: the model, its ensemble, and on its own sample its folds."""
+        return [name, *self.members(name), *(self.folds(name) if self.config.models[name].train == sample else [])]
+
+    def prediction(self, name: str, sample: str) -> dict[str, Any]:
+        """What a prediction needs to know besides its files."""
+        model = self.config.models[name]
+        return {
+            "members": len(self.members(name)),
+            "sizes": [self.plans[network].size for network in self.networks(name, sample)],
+            "shifts_px": model.ensemble.shifts_px,
+        }
+
+    def calibration(self, name: str) -> dict[str, Any]:
+        """What a calibration needs to know besides its files."""
+        model = self.config.models[name]
+        sample = self.config.samples[model.train]
+        asked = model.calibration.model_dump(mode="json") if model.calibration else {}
+        return {"model": name, "sample": model.train, "task": sample.task, "targets": list(sample.targets), **asked}
+
     def gpu(self) -> dict[str, Any]:
         """Resources of a rule that trains or predicts; on a machine without a GPU it runs on the CPU."""
         compute = self.config.compute
@@ -386,10 +424,10 @@ class Workflow:
             extra += ["tuningfork.sky.server"]
         return fingerprint.code_of(self.repository / "workflow" / "scripts" / f"{script}.py", tuple(extra))
 
-    def network_module(self, name: str) -> str:
-        """Module of a model's network."""
-        network = self.plans[name].model.network.name
-        return "tuningfork.networks.timm_backbones" if network.startswith("timm:") else network_modules()[network]
+    def network_modules(self, *names: str) -> list[str]:
+        """Modules of the networks of models, each once."""
+        networks = [self.plans[name].model.network.name for name in names]
+        return list(dict.fromkeys("tuningfork.networks.timm_backbones" if name.startswith("timm:") else network_modules()[name] for name in networks))
 
     def folder_listing(self, sample: str) -> str:
         """Digest of names, sizes and times of an image folder: Snakemake cannot watch a folder's contents."""

@@ -69,3 +69,31 @@ def test_the_table_survives_parquet_with_nulls_and_ucds(tmp_path):
     assert "stat.probability" in back["x"].info.meta["ucd"] and back["object_id"].tolist() == IDS.tolist()
     regression = prediction_table(compose(made(8.9), ["oh"], SPLIT), ["oh"], "regression", units={"oh": "dex"})
     assert str(regression["oh"].unit) == "dex" == str(regression["oh_std"].unit)
+
+
+def test_members_of_an_ensemble_weigh_the_same_and_have_seen_what_the_main_network_has():
+    rng = np.random.default_rng(2)
+    views = rng.uniform(size=(4, 8, 5, 2))  # main, two members, one fold; view, object, target
+    main, first, second, fold = [{**made(0), "mean": v.mean(axis=0), "std": v.std(axis=0)} for v in views]
+    held_out = np.array([[1], [0], [1], [0], [1]], dtype=bool)
+    got = compose(main, ["x", "y"], SPLIT, [fold], held_out, members=[first, second])
+    value = {"a": [3], "b": [0, 1, 2], "c": [0, 1, 2], "d": [0, 1, 2], "e": [0, 1, 2]}  # a: only the fold has not seen it
+    spread = {"a": [3], "b": [0, 1, 2], "c": [0, 1, 2, 3], "d": [0, 1, 2], "e": [0, 1, 2, 3]}
+    for i, name in enumerate(IDS.tolist()):
+        np.testing.assert_allclose(got["y"][i], views[value[name], :, i, 1].mean())
+        np.testing.assert_allclose(got["y_std"][i], views[spread[name], :, i, 1].std())
+    assert got["fold"].tolist() == [0, -1, -1, -1, -1]
+    np.testing.assert_allclose(got["x_main"], views[0, :, :, 0].mean(axis=0))
+    with pytest.raises(ModelError, match="member 1 are for other objects"):
+        compose(main, ["x", "y"], SPLIT, members=[first, {**second, "object_id": IDS[::-1]}])
+
+
+def test_what_networks_say_of_their_errors_is_joined_as_the_values_are():
+    def told(value, sigma, low, latent):
+        return {**made(value), "columns": {"x_sigma": np.full(5, sigma), "x_q05": np.full(5, low), "z_00": np.full(5, latent), "other_q05": np.full(5, latent)}}
+
+    held_out = np.array([[1], [0], [1], [0], [1]], dtype=bool)
+    got = compose(told(0.3, 3.0, -1.0, 1.0), ["x", "y"], SPLIT, [told(0.5, 7.0, -9.0, 2.0)], held_out, members=[told(0.4, 4.0, -2.0, 3.0)])
+    np.testing.assert_allclose(got["x_sigma"], [7, *[np.sqrt((9 + 16) / 2)] * 4])
+    np.testing.assert_allclose(got["x_q05"], [-9, *[-1.5] * 4])
+    assert set(got["z_00"]) == {1.0} == set(got["other_q05"])

@@ -139,3 +139,23 @@ def test_what_does_not_fit_is_refused(model, trained):
 def test_nothing_to_predict(model, trained):
     _, stamps, _ = trained
     assert predict(model, stamps, [])["mean"].shape == (0, 3)
+
+
+def test_shifted_views_are_averaged_too(model, trained):
+    _, stamps, _ = trained
+    got = predict(model, stamps, stamps.object_id[:2], threads=1, shifts_px=2)
+    sky = [torch.from_numpy(stamps.scalars[name][:2]) for name in ("sky", "sky_sigma")]
+    images = apply_normalisation(model.normalisation, torch.from_numpy(stamps.take([0, 1])), *sky)
+    wide = np.pad(images.numpy(), ((0, 0), (0, 0), (2, 2), (2, 2)), mode="reflect")
+    views = []
+    for down, right in ((0, 0), (2, 0), (-2, 0), (0, 2), (0, -2)):
+        moved = torch.from_numpy(wide[:, :, 2 - down : 50 - down, 2 - right : 50 - right].copy())
+        with torch.inference_mode():
+            views += [activate(model.network(view), model.task).double().numpy() for view in d4_views(moved)]
+    np.testing.assert_allclose(got["mean"], np.mean(views, axis=0), atol=2e-6)
+    np.testing.assert_allclose(got["std"], np.std(views, axis=0), atol=2e-6)
+    # the same whichever way up the stamp was, as without shifts
+    turned = in_memory(stamps, lambda pixels, scalars: pixels.__setitem__(slice(None), np.rot90(pixels, 1, (2, 3)).copy()))
+    np.testing.assert_allclose(predict(model, turned, stamps.object_id[:2], threads=1, shifts_px=2)["mean"], got["mean"], atol=2e-6)
+    alone = predict(model, stamps, stamps.object_id[:2], tta=False, threads=1, shifts_px=2)
+    assert (alone["std"] == 0).all()

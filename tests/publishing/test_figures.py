@@ -33,6 +33,9 @@ METRICS = [
 MAGNITUDE, SIZE = RNG.uniform(18, 24, 120), RNG.uniform(0.3, 3, 120)
 STATUS = np.array(list(STATUSES) * 15)
 LATENTS, KINDS = RNG.normal(size=(120, 4)) * [3, 1, 0.1, 0.1], np.array(["smooth", "disk", ""] * 40)
+SHARE = {"value": 0.88, "lo": 0.8, "hi": 0.93, "n": 120}
+LEVELS = [{"level": 0.5, "value": 0.55, "lo": 0.5, "hi": 0.6}, {"level": 0.9, **SHARE}]
+BINS = {"count": [3, 40], "predicted": [0.6, 0.9], "observed": [0.5, 0.8]}
 EDGES = [("get", "cut"), ("cut", "train"), ("get", "train"), ("train", "predict"), ("cut", "predict")]
 
 FIGURES = {
@@ -50,6 +53,7 @@ FIGURES = {
     "sky_map": lambda **k: figures.sky_map(MAGNITUDE, SIZE, STATUS, magnitude=MAGNITUDE, **k),
     "rule_graph": lambda **k: figures.rule_graph(EDGES, ["get", "cut", "train", "predict"], **k),
     "magnitude_size": lambda **k: figures.magnitude_size(MAGNITUDE, SIZE, STATUS, limit=24.5, **k),
+    "coverage": lambda **k: figures.coverage(LEVELS, [("f160w", SHARE)], asked=0.9, confidence={"before": BINS, "after": BINS}, errors=(0.1, 0.02), **k),
 }
 
 
@@ -289,6 +293,9 @@ HARD = {
     "calibration of nothing": lambda: figures.calibration(np.zeros((0, 2)), np.zeros((0, 2)), ["a", "b"]),
     "calibration of one": lambda: figures.calibration([[0.2, 0.8]], [[0.0, 1.0]], ["a", "b"]),
     "calibration of ten classes": lambda: figures.calibration(np.full((9, 10), 0.1), np.full((9, 10), 0.1), [f"class {i}" for i in range(10)]),
+    "coverage of nothing": lambda: figures.coverage([], [], asked=0.9),
+    "coverage without intervals": lambda: figures.coverage([{"level": 0.9, "value": 1.0, "lo": None, "hi": None}], [], asked=0.9),
+    "coverage of many groups": lambda: figures.coverage(LEVELS, [(f"a very long name of a group {i}", SHARE) for i in range(40)], asked=0.9),
     "one class": lambda: figures.confusion([[4]], ["only"]),
     "confusion of nothing": lambda: figures.confusion(np.zeros((3, 3)), ["a", "b", "c"]),
     "no panels": lambda: figures.rmse_by({}),
@@ -352,3 +359,16 @@ def test_nondecreasing_is_isotonic_regression(pairs):
 def test_names_for_people():
     assert [pretty(name) for name in ("p_point_source", "oh_p50", "p_")] == ["point source", "oh p50", "p_"]
     assert plain("$5") == r"\$5"
+
+
+def test_coverage_is_drawn_where_it_was_found():
+    figure = figures.coverage(LEVELS, [("f160w", SHARE), ("f$_1$", SHARE)], asked=0.9, confidence={"before": BINS, "after": BINS}, errors=(0.12, 0.03))
+    levels, groups, confidence = figure.axes
+    found = next(line for line in levels.lines if line.get_marker() == "o")
+    np.testing.assert_allclose(found.get_xydata(), [[0.5, 0.55], [0.9, 0.88]])
+    assert "f160w (120)" in words(figure) and "f\\$_1\\$ (120)" in words(figure)
+    assert "before scaling, calibration error 0.120" in words(figure) and "after scaling, calibration error 0.030" in words(figure)
+    hollow = [line for line in confidence.lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
+    assert all(line.get_xdata().tolist() == [0.6] for line in hollow) and len(hollow) == 2
+    assert len(figures.coverage(LEVELS, [], asked=0.9).axes) == 1
+    assert groups.get_xlim()[0] < 0.8

@@ -179,6 +179,7 @@ def test_another_learning_rate_retrains_one_model_and_what_follows_from_it(repos
             "Training clash.fold0 on clash",
             "Training clash.fold1 on clash",
             "Predicting clash with clash",
+            "Calibrating clash on its validation rows",
             "Evaluating clash",
             "Publishing Deep-CLASH",
         ]

@@ -23,6 +23,7 @@ from tuningfork.tables import read_columns
 pytestmark = pytest.mark.slow
 BIN = Path(sys.executable).parent
 HERE = Path(__file__).parent
+JUDGED = ["Calibrating unwise on its validation rows", "Evaluating unwise", "Publishing Infrared"]
 SAMPLE_OF = {"Metallicity": "sdss", "South": "decals", "North": "bass-mzls", "Infrared": "unwise"}
 VOTE = "t01_smooth_or_features_a01_smooth_fraction"
 
@@ -132,6 +133,27 @@ def test_latent_features_are_published_beside_the_classes(finished: Path) -> Non
             assert np.array_equal(np.isfinite(values), usable) and np.std(values[usable]) > 0
 
 
+def test_sets_and_intervals_are_published_and_judged(finished: Path) -> None:
+    results = finished / "results"
+    for name, model in (("Metallicity", "sdss"), ("South", "vae"), ("North", "vae"), ("Infrared", "unwise")):
+        published = read_columns(results / f"catalogues/{name}.parquet")
+        usable = np.isin(published["status"], ["ok", "partial"])
+        calibration = json.loads((results / f"models/{model}/calibration.json").read_text())
+        objects = read_columns(results / f"samples/{calibration['sample']}/objects.parquet")
+        assert 0 < calibration["rows"]["n"] <= (objects["split"] == "validation").sum()
+        readme = " ".join((results / f"catalogues/{name}.ReadMe").read_text().split())
+        assert f"{calibration['rows']['n']} labelled validation rows of the sample {calibration['sample']}" in readme
+        assert ("neither the probabilities nor the coverage are guaranteed" in readme) == (name == "North")
+        if name == "Metallicity":
+            assert (published["oh_p50_lo"][usable] < published["oh_p50"][usable]).all() and np.isnan(published["oh_p50_hi"][~usable]).all()
+        else:
+            sure = np.where(published["smooth"][usable] >= published["featured"][usable], "smooth", "featured")
+            assert [text.split("|")[0] for text in published["set"][usable]] == sure.tolist() and set(published["set"][~usable]) <= {""}
+        report = json.loads((results / f"models/{model}/metrics.json").read_text())["uncertainty"]
+        assert report["calibrated_on"]["sample"] == calibration["sample"] and 0 <= report["coverage"]["value"] <= 1
+        assert (results / f"models/{model}/figures/coverage.png").stat().st_size > 0
+
+
 def test_the_stamps_are_what_the_configuration_asks(finished: Path) -> None:
     for sample, shape, dtype in (("sdss", (3, 48, 48), "uint8"), ("decals", (3, 64, 64), "float32"), ("unwise", (2, 32, 32), "float32")):
         for path in (finished / f"results/samples/{sample}/stamps").glob("*.arrow"):
@@ -183,7 +205,14 @@ def _changed(finished: Path, folder: Path, section: str, name: str, **changes: o
 def test_another_learning_rate_fetches_nothing_again(repository: Path, finished: Path, tmp_path: Path) -> None:
     folder = _changed(finished, tmp_path / "run", "models", "unwise", training={"optimizer": {"learning_rate": 0.0001}})
     planned = _ran(_snakemake(repository, folder, "-n"))
-    assert planned == sorted(["Training unwise on unwise", "Predicting unwise with unwise", "Evaluating unwise", "Publishing Infrared"])
+    assert planned == sorted(["Training unwise on unwise", "Predicting unwise with unwise", *JUDGED])
+
+
+def test_another_member_trains_itself_and_another_coverage_trains_nothing(repository: Path, finished: Path, tmp_path: Path) -> None:
+    folder = _changed(finished, tmp_path / "member", "models", "unwise", ensemble={"seeds": 1})
+    assert _ran(_snakemake(repository, folder, "-n")) == sorted(["Training unwise.seed1 on unwise", "Predicting unwise with unwise", *JUDGED])
+    folder = _changed(finished, tmp_path / "coverage", "models", "unwise", calibration={"coverage": 0.8})
+    assert _ran(_snakemake(repository, folder, "-n")) == JUDGED
 
 
 def test_the_order_of_keys_means_nothing_and_another_table_does(repository: Path, finished: Path, tmp_path: Path) -> None:

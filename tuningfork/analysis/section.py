@@ -152,7 +152,8 @@ def _ticks_a_vote(rows: Rows, chosen: np.ndarray, settings: Settings) -> np.ndar
     return np.where(np.isfinite(total) & (total > 0), total, 1.0)[:, None]
 
 
-def _names_of(rows: Rows, name: str) -> np.ndarray | None:
+def names_of(rows: Rows, name: str) -> np.ndarray | None:
+    """The group of every row in the breakdown `name`, '' where it has none; None where the objects lack the column."""
     objects = rows.objects
     if name == "filter_group":
         return filter_group(objects["band"]) if "band" in objects else None
@@ -177,7 +178,7 @@ def _quarters(values: np.ndarray) -> np.ndarray:
 def _breakdown(
     rows: Rows, chosen: np.ndarray, group: np.ndarray, baselines: dict[str, np.ndarray], scale: np.ndarray, name: str, settings: Settings
 ) -> dict[str, object]:
-    names = _names_of(rows, name)
+    names = names_of(rows, name)
     if names is None:
         return {}
     names = names[chosen]

@@ -45,12 +45,17 @@ def compose(
     folds: Sequence[Predictions] = (),
     held_out: np.ndarray | None = None,
     learned: np.ndarray | None = None,
+    members: Sequence[Predictions] = (),
 ) -> dict[str, np.ndarray]:
-    """Join the predictions of the main network and of its folds, row by row.
+    """Join the predictions of the main network, of the other members of its ensemble, and of its folds, row by row.
 
-    An object that the main network has seen (split train or validation) gets the mean of the fold networks that have not; any other object,
-    and one that every network has seen, gets the main network's value. The spread of an object is the standard deviation over all views of
-    all networks that have not seen it (of the main network's views, where there is none): each network weighs the same.
+    An object that the ensemble has seen (split train or validation) gets the mean of the fold networks that have not; any other object, and one
+    that every network has seen, gets the mean of the ensemble. The spread of an object is the standard deviation over all views of all networks
+    that have not seen it (of the ensemble's views, where there is none): each network weighs the same, and has the same number of views.
+
+    Further columns that networks predict of the targets are joined as the values are: quantiles ``<target>_qNN`` by their mean, standard
+    deviations ``<target>_sigma`` by their root mean square (the spread between networks is in ``<target>_std``). All others (latents) are those
+    of the main network.
 
     Parameters
     ----------
@@ -65,15 +70,17 @@ def compose(
         True where the fold's network has not seen the object; needed with folds (see `held_out_of`).
     learned : ndarray of bool, shape (N,), optional
         Objects that the main network learned from; default: those of split train. A network that learns without labels learned from others too.
+    members
+        Predictions of the other members of the ensemble, which were trained on the same rows as the main network.
 
     Returns
     -------
     dict
-        ``object_id``, ``status``, ``split``, ``fold`` (the first fold network that the value comes from, -1: the main network),
+        ``object_id``, ``status``, ``split``, ``fold`` (the first fold network that the value comes from, -1: the ensemble),
         ``in_training`` (learned from, and there was a stamp to learn from), and ``<target>``, ``<target>_std``, ``<target>_main``, NaN where
-        there is no usable stamp; then, of networks that learned a distribution, the quantiles (means over the networks that the value comes from)
-        and ``<target>_sigma`` (root of their mean variance: what each network says of the scatter; that between views and networks is in
-        ``<target>_std``, and the variances add up); then the main network's further columns (latents).
+        there is no usable stamp; then the further columns: of networks that learned a distribution, the quantiles (means over the networks that
+        the value comes from) and ``<target>_sigma`` (root of their mean variance: what each network says of the scatter; that between views and
+        networks is in ``<target>_std``, and the variances add up), and those of the main network alone (latents).
 
     Raises
     ------
@@ -85,16 +92,19 @@ def compose(
     held_out = np.zeros((len(ids), 0), dtype=bool) if held_out is None and not folds else np.asarray(held_out, dtype=bool)
     if split.shape != ids.shape or held_out.shape != (len(ids), len(folds)):
         raise ModelError(f"{len(ids)} predictions, {len(split)} sides of a split, {held_out.shape} rows and folds: they do not belong together")
-    for number, fold in enumerate(folds):
-        if not np.array_equal(fold["object_id"], ids):
-            raise ModelError(f"the predictions of fold {number} are for other objects, or in another order, than those of the main network")
+    for what, networks in (("member", members), ("fold", folds)):
+        for number, network in enumerate(networks):
+            if not np.array_equal(network["object_id"], ids):
+                raise ModelError(f"the predictions of {what} {number} are for other objects, or in another order, than those of the main network")
     seen = np.isin(split, SEEN)
-    means = np.stack([main["mean"], *(fold["mean"] for fold in folds)])
-    squares = np.stack([main["std"], *(fold["std"] for fold in folds)]) ** 2 + means**2
-    fair = np.concatenate([~seen[:, None], held_out], axis=1)
+    together = [main, *members, *folds]
+    size = 1 + len(members)
+    means = np.stack([network["mean"] for network in together])
+    squares = np.stack([network["std"] for network in together]) ** 2 + means**2
+    fair = np.concatenate([np.repeat(~seen[:, None], size, axis=1), held_out], axis=1)
     out_of_fold = seen & held_out.any(axis=1)
-    value_weight = np.concatenate([~out_of_fold[:, None], held_out & out_of_fold[:, None]], axis=1)
-    fair[~fair.any(axis=1), 0] = True
+    value_weight = np.concatenate([np.repeat(~out_of_fold[:, None], size, axis=1), held_out & out_of_fold[:, None]], axis=1)
+    fair[~fair.any(axis=1), :size] = True
     value, first, second = _average(means, value_weight), _average(means, fair), _average(squares, fair)
     std = np.sqrt(np.maximum(second - first**2, 0))
     columns: dict[str, np.ndarray] = {
@@ -106,7 +116,7 @@ def compose(
     }
     for number, target in enumerate(targets):
         columns |= {target: value[:, number], f"{target}_std": std[:, number], f"{target}_main": main["mean"][:, number]}
-    return columns | main.get("columns", {}) | _distribution([main, *folds], targets, value_weight)
+    return columns | main.get("columns", {}) | _distribution(together, targets, value_weight)
 
 
 def _distribution(networks: Sequence[Predictions], targets: Sequence[str], chosen: np.ndarray) -> dict[str, np.ndarray]:
@@ -157,7 +167,7 @@ def prediction_table(
         table,
         {
             "split": (None, "meta.code.class", "side of the split in the training of the main network"),
-            "fold": (None, "meta.id", "fold network that the prediction comes from; -1: the main network"),
+            "fold": (None, "meta.id", "fold network that the prediction comes from; -1: the main network and its ensemble"),
             "in_training": (None, "meta.code", "the main network was trained on this object"),
             "reconstruction_rmse": (None, "stat.fit.residual", "root mean square difference of the normalised stamp and what the network gives back of it"),
             "ssim": (None, "stat.fit.goodness", "structural similarity of the normalised stamp and what the network gives back of it"),
@@ -197,7 +207,7 @@ def target_columns(
     for target in targets:
         unit = (units or {}).get(target)
         text |= {
-            target: (unit, ucd, f"predicted {what} of {target}, mean over the views; out of fold, or of a forest's bag, where its label was learned"),
+            target: (unit, ucd, f"predicted {what} of {target}, mean over views and networks; out of fold, or of a forest's bag, where its label was learned"),
             f"{target}_std": (unit, f"stat.stdev;{ucd}", f"standard deviation of {target} over views and networks that have not seen the object"),
             f"{target}_main": (unit, ucd, f"predicted {what} of {target} by the main network, also where it has seen the object"),
         }

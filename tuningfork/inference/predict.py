@@ -17,7 +17,7 @@ from tuningfork.inference.load import Model
 from tuningfork.predicted import SIGMA
 from tuningfork.stamps.store import usable
 from tuningfork.training.arrays import Stamps, name_some
-from tuningfork.training.augmentation import d4_views, number_of_views
+from tuningfork.training.augmentation import number_of_views, views_of
 from tuningfork.training.device import autocast, choose_precision, session
 from tuningfork.training.heads import POINT
 from tuningfork.training.normalisation import apply_normalisation
@@ -56,6 +56,7 @@ def predict(
     precision: str = "fp32",
     progress: bool | None = None,
     galaxy_id: Sequence[str] | np.ndarray | None = None,
+    shifts_px: int = 0,
 ) -> Predictions:
     """Predict for stamps; a prediction depends on its own stamp only.
 
@@ -81,6 +82,9 @@ def predict(
         Show a bar on stderr; default: on a terminal.
     galaxy_id : sequence of str, length N, optional
         Of an autoencoder: the galaxy of every object, as in the table that it was trained with; default: the ids themselves.
+    shifts_px : int
+        With `tta`: see every view also shifted by so many pixels up, down, left and right, at five times the cost. Not for autoencoders, whose
+        forest looks at the views that it was grown on.
 
     Returns
     -------
@@ -107,8 +111,9 @@ def predict(
     good = good[np.argsort(rows[good], kind="stable")]  # in the order of the files
     views = _number_of_views(model) if tta else 1
     latents = LatentRows(model, len(rows), views) if model.unsupervised else None
+    shifts = shifts_px if tta and latents is None else 0
     further = {suffix: np.full(shape, np.nan) for suffix in model.head.suffixes}
-    step = max(1, batch_size // views)
+    step = max(1, batch_size // (views * (5 if shifts else 1)))
     chunks = [good[start : start + step] for start in range(0, len(good), step)]
     exact = choose_precision(precision, model.device)
     show = sys.stderr.isatty() if progress is None else progress
@@ -128,7 +133,7 @@ def predict(
                 if latents is not None:
                     latents.add(whole, images, exact)
                 else:
-                    outputs = _outputs(model, images, views, exact)
+                    outputs = _outputs(model, images, views, shifts, exact)
                     mean[whole], std[whole] = outputs[POINT].mean(axis=0), outputs[POINT].std(axis=0)
                     for suffix, values in further.items():
                         values[whole] = _over_views(suffix, outputs[suffix])
@@ -144,18 +149,18 @@ def predict(
     return Predictions(object_id=found, status=status, mean=mean, std=std, columns=columns)
 
 
-def _outputs(model: Model, images: Tensor, views: int, precision: str) -> dict[str, np.ndarray]:
-    """The columns of the head, each (views, n, K): predictions for every view of every image, in the network's units."""
-    seen = d4_views(images)[:views] if views > 1 else images[None]
+def _outputs(model: Model, images: Tensor, views: int, shifts_px: int, precision: str) -> dict[str, np.ndarray]:
+    """The columns of the head, each (V, n, K): predictions for every view of every image, in the network's units."""
+    seen = views_of(images, views, shifts_px)
     flat = seen.flatten(0, 1).contiguous(memory_format=torch.channels_last)
     with autocast(model.device, precision):
         outputs = model.network(flat)
     found = model.head.columns(outputs)
-    return {suffix: values.unflatten(0, (views, len(images))).cpu().double().numpy() for suffix, values in found.items()}
+    return {suffix: values.unflatten(0, (len(seen), len(images))).cpu().double().numpy() for suffix, values in found.items()}
 
 
 def _over_views(suffix: str, values: np.ndarray) -> np.ndarray:
-    """(views, n, K) to (n, K): the mean; of standard deviations the root of the mean variance."""
+    """(V, n, K) to (n, K): the mean; of standard deviations the root of the mean variance."""
     return np.sqrt((values**2).mean(axis=0)) if suffix == SIGMA else values.mean(axis=0)
 
 

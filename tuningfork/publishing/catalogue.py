@@ -13,7 +13,7 @@ from astropy.table import Table
 
 from tuningfork.errors import SampleError
 from tuningfork.predicted import further_columns
-from tuningfork.publishing import columns
+from tuningfork.publishing import columns, uncertainty
 from tuningfork.publishing.columns import COMMON, Spec
 from tuningfork.publishing.flags import documentation, flags_of, training_ranges
 from tuningfork.publishing.joining import Join, ids_of, match
@@ -56,6 +56,8 @@ def assemble(
     described: Mapping[str, tuple[str | None, str, str]] | None = None,
     meta: Mapping[str, object] | None = None,
     simulated: bool = False,
+    calibration: Mapping[str, Any] | None = None,
+    sample: str = "",
 ) -> Table:
     """The long table: a row for each row of the ledger, selected objects first and in their own order.
 
@@ -80,6 +82,10 @@ def assemble(
         Facts for the metadata of the table; JSON-able.
     simulated : bool
         The rows come from a simulated sky; the origin of `objects` may say so as well.
+    calibration : mapping, optional
+        calibration.json of the model, that `predictions` were calibrated with: their ``<target>_lo``, ``<target>_hi`` and ``set`` are then published.
+    sample : str
+        Name of the sample, to tell it from that of the calibration.
 
     Raises
     ------
@@ -130,6 +136,11 @@ def assemble(
     for name, target in of_network.items():
         spread = from_predictions.number(name)
         values[name] = np.ma.MaskedArray(spread.data, mask=np.ma.getmaskarray(spread) | np.ma.getmaskarray(values[target]))
+    uncertain = uncertainty.columns_of(targets, task) if calibration is not None else []
+    for name in uncertain:
+        end = from_predictions.text(name) if name == "set" else from_predictions.number(name)
+        unknown = ~usable if name == "set" else np.ma.getmaskarray(end) | np.ma.getmaskarray(values[name.rsplit("_", 1)[0]])
+        values[name] = np.ma.asarray(np.where(unknown, "", end.data)) if name == "set" else np.ma.MaskedArray(end.data, mask=unknown)
     for name in ("snr", "zoom", "n_neighbours"):
         own = from_stamps.number(name) if name in measured.colnames else from_objects.number(name)
         values[name] = own.astype(int) if name == "n_neighbours" else own
@@ -142,9 +153,10 @@ def assemble(
 
     specs = COMMON | columns.target_specs(targets, task, {**_described(objects, predictions, targets, task), **(described or {})})
     specs |= {column.name: columns.further_spec(column, task, specs[column.target]) for column in further}
+    specs |= uncertainty.specs(targets, task, specs, calibration, sample) if calibration is not None else {}
     table = Table(meta={"simulated": simulated, "frame": "ICRS", "flag_bits": documentation(), "targets": targets, "task": task, **(meta or {})})
     order = ["object_id", "galaxy_id", "catalogue_id", "field", "filter", "ra", "dec", "mag", "mag_err", "mag_limit", "petrosian_radius_arcsec", "stamp_arcsec"]
-    order += [*targets, *of_network, "snr", "zoom", "n_neighbours", "flag", "status", "in_training", "split"]
+    order += [*targets, *of_network, *uncertain, "snr", "zoom", "n_neighbours", "flag", "status", "in_training", "split"]
     for name in order:
         if cutouts and name in _OPTIONAL and not _says_anything(values[name]):
             continue

@@ -9,11 +9,13 @@ from tuningfork.publishing.figures_graph import rule_graph
 from tuningfork.publishing.figures_metrics import counts, learning_curves, metric_comparison, rmse_by
 from tuningfork.publishing.figures_sky import latent_map, sky_map
 from tuningfork.publishing.figures_stamps import example_predictions, magnitude_size, stamp_gallery
+from tuningfork.publishing.figures_uncertainty import coverage
 
 __all__ = [
     "calibration",
     "confusion",
     "counts",
+    "coverage",
     "example_predictions",
     "latent_map",
     "learning_curves",

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tuningfork.publishing import wording
+from tuningfork.publishing import uncertainty, wording
 
 _TASKS = {
     "fractions": "predicts fractions of votes that sum to 1",
@@ -71,7 +71,7 @@ def model_card(
     normalisation = json.dumps(model.get("normalisation"), sort_keys=True)
     recipe = json.dumps({k: v for k, v in training.items() if k not in (*facts, "n_train", "n_validation")}, sort_keys=True)
     lines += [f"- normalisation: `{normalisation}`", f"- recipe: `{recipe}`", ""]
-    lines += ["## Results", "", *_results(metrics), *_comparisons((metrics or {}).get("comparisons", {})), "## Limitations", ""]
+    lines += ["## Results", "", *_results(metrics), *_comparisons((metrics or {}).get("comparisons", {})), *_uncertainty(metrics), "## Limitations", ""]
     lines += [f"- {text}" for text in [*_limits(model, metrics, simulated), *limitations]]
     if provenance:
         software = ", ".join(f"{name} {version}" for name, version in provenance.get("software", {}).items())
@@ -127,6 +127,13 @@ def _comparisons(comparisons: Mapping[str, Mapping[str, Any]]) -> list[str]:
             "",
         ]
     return lines
+
+
+def _uncertainty(metrics: Mapping[str, Any] | None) -> list[str]:
+    found = (metrics or {}).get("uncertainty")
+    if not found:
+        return []
+    return ["### Sets and intervals, probabilities", "", uncertainty.report_note(found), "", *_table(("", "test rows"), uncertainty.report_rows(found))]
 
 
 def _limits(model: Mapping[str, Any], metrics: Mapping[str, Any] | None, simulated: bool) -> list[str]:

@@ -11,7 +11,7 @@ from astropy.table import Table
 
 from tuningfork.errors import TuningforkError
 from tuningfork.files import write_json, write_text
-from tuningfork.publishing import formats, provenance, references
+from tuningfork.publishing import formats, provenance, references, uncertainty
 from tuningfork.publishing.catalogue import assemble, is_simulated, origins_of
 from tuningfork.publishing.readme import readme_text, write_fixed_width
 from tuningfork.publishing.tables_html import preview_page
@@ -34,6 +34,7 @@ def publish(
     weights: Mapping[str, str | os.PathLike[str]] | None = None,
     methods: tuple[str, ...] = (),
     created: datetime | None = None,
+    calibration: Mapping[str, Any] | None = None,
 ) -> Table:
     """Write the files named in `outputs` and give the long table.
 
@@ -55,6 +56,8 @@ def publish(
         Further keys of `references.METHOD`; those of the input catalogues are always there.
     created : datetime, optional
         Now, unless given; only the provenance has it.
+    calibration : mapping, optional
+        calibration.json of the model, which `predictions` were calibrated with; the ReadMe says how, the provenance keeps it.
     """
     if unknown := sorted(set(outputs) - set(OUTPUTS)):
         raise TuningforkError(f"unknown output {unknown[0]!r} of a catalogue; one of {', '.join(OUTPUTS)}")
@@ -72,7 +75,7 @@ def publish(
         "references": keys,
         "model": spec.get("model", ""),
     }
-    common = {"targets": spec["targets"], "task": spec["task"], "simulated": simulated}
+    common = {"targets": spec["targets"], "task": spec["task"], "simulated": simulated, "calibration": calibration, "sample": str(spec.get("sample", ""))}
     long = assemble(objects, ledger, predictions, scalars=scalars, names=names, meta=meta, **common)
     description = f"{spec['title']}. {meta['credit']}"
     for name in TABLES:
@@ -89,6 +92,7 @@ def publish(
     if "readme" in outputs:
         described = next((Path(outputs[n]).name for n in ("dat", "csv") if n in outputs), f"{spec['name']}.csv")
         notes = [str(meta["credit"]), "The .csv, .parquet, .fits and .vot files hold the same columns in the same order; the _wide file has one row a galaxy."]
+        notes += uncertainty.notes(calibration, str(spec.get("sample", ""))) if calibration is not None else []
         text = readme_text(
             [(described, long, "One row an object" if "bands" in long.colnames else "One row an object and filter")],
             title=spec["title"],
@@ -111,6 +115,7 @@ def publish(
             outputs=written,
             references=keys,
             created=created,
+            calibration=uncertainty.record(calibration) if calibration is not None else None,
         )
         write_json(outputs["provenance"], record)
     return long

@@ -47,6 +47,7 @@ def build(
     outputs: Iterable[str | os.PathLike[str]] = (),
     references: Iterable[str] = (),
     created: datetime | None = None,
+    calibration: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
     """The provenance of a product, JSON-able.
 
@@ -70,6 +71,8 @@ def build(
         Keys of `references.ENTRIES`.
     created : datetime, optional
         Now, unless given.
+    calibration : mapping, optional
+        How probabilities, intervals and sets were calibrated.
     """
     inputs = [dict(origin) for origin in inputs]
     simulated = simulated or any(bool(origin.get("simulated", False)) for origin in inputs)
@@ -89,4 +92,5 @@ def build(
         "weights": {name: {"sha256": sha256_of(path)} for name, path in (weights or {}).items()},
         "outputs": {Path(path).name: {"bytes": Path(path).stat().st_size, "sha256": sha256_of(path)} for path in outputs},
         "references": list(references),
+        **({"calibration": dict(calibration)} if calibration is not None else {}),
     }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
-from tuningfork.publishing import wording
+from tuningfork.publishing import uncertainty, wording
 from tuningfork.publishing.flags import MEANINGS, Flag
 
 STYLE = """
@@ -42,6 +42,9 @@ def metrics_page(report: Mapping[str, Any], title: str | None = None) -> str:
         body.append("<p>No labelled rows that the network had not seen.</p>")
     for key, section in sections.items():
         body.append(_section(report, key, section))
+    if found := report.get("uncertainty"):
+        body.append("<h2>Sets and intervals, probabilities</h2>" + _table(("", "test rows"), uncertainty.report_rows(found)))
+        body.append(f'<p class="note">{escape(uncertainty.report_note(found))}</p>')
     return _page(title or str(report.get("model", "Metrics")), body)
 
 

@@ -8,6 +8,7 @@ from astropy.table import Table
 from tuningfork.predicted import further_columns
 from tuningfork.publishing import columns
 from tuningfork.publishing.columns import Spec, masked
+from tuningfork.publishing.uncertainty import columns_of
 
 _SHARED = ("catalogue_id", "field", "petrosian_radius_arcsec")
 _LEADING = ("ra", "dec")
@@ -31,7 +32,8 @@ def widen(long: Table, names: Mapping[str, str] | None = None) -> Table:
         filter ``<column>_<filter>`` (filter in lower case) of the targets, their spread, magnitude, S/N, flag and stamp side. A filter in which the
         galaxy was not selected is empty. Rows of the ledger without galaxy stand alone under their object_id. A galaxy that stands twice in one
         filter (CANDELS fields overlap) has two rows, told apart by the column ``occurrence``, which is there only then. Where a stamp holds all bands
-        at once (column ``bands`` instead of ``filter``) the columns keep their names and the counts of filters are left out.
+        at once (column ``bands`` instead of ``filter``) the columns keep their names and the counts of filters are left out. Sets and intervals of a
+        calibration are there where there is one row a galaxy; those of many filters are in the long table.
     """
     names = dict(names or {})
     by_filter = "bands" not in long.colnames
@@ -47,6 +49,7 @@ def widen(long: Table, names: Mapping[str, str] | None = None) -> Table:
     row, first = rank[row], np.sort(first)
     n = len(first)
     bands = [str(b) for b in np.unique(filters) if b != "" or (filters == "").all()]
+    uncertain = [] if "filter" in long.colnames else columns_of(targets, str(long.meta.get("task", "")))
     table = Table(meta=dict(long.meta))
     columns.add(table, "galaxy_id", key[first], columns.COMMON["galaxy_id"]._replace(ucd="meta.id;meta.main"))
     if (occurrence > 1).any():
@@ -67,7 +70,7 @@ def widen(long: Table, names: Mapping[str, str] | None = None) -> Table:
     for band in bands:
         here = filters == band
         suffix = f"_{band.lower()}" if band else ""
-        for name in [*targets, *further, *(f"{t}_std" for t in targets), *_OF_ROWS]:
+        for name in [*targets, *further, *(f"{t}_std" for t in targets), *uncertain, *_OF_ROWS]:
             if name in long.colnames:
                 source = masked(long, name)
                 out = np.ma.masked_all(n, dtype=source.dtype)

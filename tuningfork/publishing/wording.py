@@ -1,11 +1,11 @@
 """Numbers of a report as text, and the rows of its main table; shared by the model card and the HTML tables."""
 
-import math
 from collections.abc import Mapping
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+
+from tuningfork.shares import wilson
 
 LABELS = {
     "per_sample_rmse": "RMSE per sample, mean",
@@ -96,17 +96,6 @@ def class_rows(confusion: Mapping[str, Any] | None, level: float = 0.95) -> list
         (str(name), f"{true[k]:.0f}", interval(wilson(right[k], true[k], level)), f"{called[k]:.0f}", interval(wilson(right[k], called[k], level)))
         for k, name in enumerate(confusion["classes"])
     ]
-
-
-def wilson(found: float, total: float, level: float = 0.95) -> dict[str, float | None]:
-    """``{value, lo, hi}`` of a share `found` of `total`, with the score interval of Wilson (1927); None where `total` is 0."""
-    if total <= 0:
-        return {"value": None, "lo": None, "hi": None}
-    z = NormalDist().inv_cdf(0.5 + level / 2)
-    share = found / total
-    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    return {"value": share, "lo": max(0.0, middle - half), "hi": min(1.0, middle + half)}
 
 
 def coverage_rows(section: Mapping[str, Any], task: str) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from tuningfork.training.recipe import Augmentation
 
-__all__ = ["augment", "d4_views", "number_of_views", "random_affine"]
+__all__ = ["augment", "d4_views", "number_of_views", "random_affine", "shifted_views", "views_of"]
 
 _PADDING = {"nearest": "border", "reflect": "reflection", "zero": "zeros"}
 
@@ -69,6 +69,26 @@ def d4_views(images: Tensor) -> Tensor:
     """The eight views of the symmetry group of the square: (n, C, H, H) to (8, n, C, H, H), the image itself first, its turns before their mirror images."""
     turned = [torch.rot90(images, k, (2, 3)) for k in range(4)]
     return torch.stack(turned + [view.flip(3) for view in turned])
+
+
+def shifted_views(images: Tensor, pixels: int) -> Tensor:
+    """The images, and the same moved by whole pixels down, up, right and left: (n, C, H, H) to (5, n, C, H, H); what enters is mirrored at the edge."""
+    padded = functional.pad(images, (pixels,) * 4, mode="reflect")
+    height, width = images.shape[2:]
+    corners = [(pixels, pixels), (0, pixels), (2 * pixels, pixels), (pixels, 0), (pixels, 2 * pixels)]
+    return torch.stack([padded[:, :, top : top + height, left : left + width] for top, left in corners])
+
+
+def views_of(images: Tensor, symmetric: int, shifts_px: int = 0) -> Tensor:
+    """What is averaged in a prediction: the first `symmetric` of `d4_views` (1: the image itself), each also shifted where `shifts_px` is not 0.
+
+    (n, C, H, H) to (V, n, C, H, H), V = `symmetric` or five times as many: a set that turns and mirror images map to itself, so that the mean
+    does not depend on how the stamp was turned.
+    """
+    moved = shifted_views(images, shifts_px) if shifts_px else images[None]
+    if symmetric == 1:
+        return moved
+    return d4_views(moved.flatten(0, 1))[:symmetric].unflatten(1, moved.shape[:2]).flatten(0, 1)
 
 
 def number_of_views(flips: bool) -> int:

@@ -14,7 +14,8 @@ from tuningfork.tables import read_columns
 files, out, spec = snakemake.input, snakemake.output, snakemake.params.evaluation
 names = [spec["model"], *spec["compare_to"]]
 predictions = {name: read_columns(path) for name, path in zip(names, files.predictions, strict=True)}
-found = reporting.evaluate_model(read_columns(files.objects), predictions, StampSet(files.stamps), spec)
+calibration = read_json(files.calibration) if files.get("calibration") else None
+found = reporting.evaluate_model(read_columns(files.objects), predictions, StampSet(files.stamps), spec, calibration)
 write_json(out.metrics, found.metrics)
 
 histories = dict(zip(spec["histories"], map(reporting.read_history, files.history), strict=True))
@@ -22,6 +23,7 @@ reporting.draw_learning_curves(histories, spec, out.learning)
 reporting.draw_comparison(found, out.comparison)
 reporting.draw_groups(found, out.groups)
 reporting.draw_calibration(found, out.calibration)
+reporting.draw_coverage(found, out.coverage)
 reporting.draw_confusion(found, out.confusion)
 reporting.draw_examples(found, out.examples)
 

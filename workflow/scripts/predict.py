@@ -1,4 +1,4 @@
-"""Predict every object of a sample; rows that the network was trained on get out-of-fold predictions where there are folds."""
+"""Predict every object of a sample: the mean over an ensemble; rows that it was trained on get out-of-fold predictions where there are folds."""
 
 from tuningfork.scripting import start
 
@@ -13,9 +13,10 @@ from tuningfork.inference.compose import compose, held_out_of, learned_rows, pre
 from tuningfork.inference.load import load_model
 from tuningfork.inference.predict import predict
 from tuningfork.samples.build import fold_split
+from tuningfork.stamps.resized import resized
 from tuningfork.stamps.store import StampSet
 
-files, split_seed = snakemake.input, snakemake.params.split_seed
+files, split_seed, spec = snakemake.input, snakemake.params.split_seed, snakemake.params.prediction
 objects, stamps = tables.read_columns(files.objects), StampSet(files.stamps)
 ids, galaxies = objects["object_id"], objects.get("galaxy_id")
 model = load_model(Path(files.weights[0]).parent)
@@ -25,8 +26,11 @@ adapted = model.info["training"].get("adapt_to") or {}
 beside = adapted.get("sample") == snakemake.wildcards.sample
 # a network that learns without labels, and the second sample of an adaptation, have learned from unlabelled rows too
 learned = learned_rows(objects, unlabelled=beside or model.unsupervised) if own or beside else None
-main, *folds = [predict(load_model(Path(path).parent), stamps, ids, threads=snakemake.threads, galaxy_id=galaxies) for path in files.weights]
+options = {"threads": snakemake.threads, "galaxy_id": galaxies, "shifts_px": spec["shifts_px"]}
+networks = zip(files.weights, spec["sizes"], strict=True)
+main, *others = [predict(load_model(Path(path).parent), resized(stamps, size), ids, **options) for path, size in networks]
+members, folds = others[: spec["members"]], others[spec["members"] :]
 held_out = [held_out_of(ids, {"object_id": ids, "split": fold_split(objects, number, len(folds), split_seed)}) for number in range(len(folds))]
-columns = compose(main, model.targets, split, folds, np.stack(held_out, axis=1) if folds else None, learned)
-meta = {"model": snakemake.wildcards.model, "sample": snakemake.wildcards.sample, "networks": 1 + len(folds)}
+columns = compose(main, model.targets, split, folds, np.stack(held_out, axis=1) if folds else None, learned, members)
+meta = {"model": snakemake.wildcards.model, "sample": snakemake.wildcards.sample, "networks": 1 + len(others)}
 tables.write(prediction_table(columns, model.targets, model.task, meta), snakemake.output[0])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tuningfork.files import digest_of
 from tuningfork.samples.build import fold_split, refuse_leak
+from tuningfork.stamps.resized import resized
 from tuningfork.stamps.store import StampSet
 from tuningfork.tables import read_columns
 from tuningfork.training.distributed import visible_processes
@@ -23,11 +24,11 @@ if isinstance(start_from, str):
     refuse_leak(read_columns(files.parent_objects), objects)
 elif start_from:
     log.warning("what the network of %s was trained on is not known here: objects of this test set may be among it", files.parent)
-adapt_to = training.get("adapt_to")
+adapt_to, size = training.get("adapt_to"), training.get("size")
 params = {key: snakemake.params[key] for key in ("code", "training", "parent", "frozen")}
 train(
     network=training["network"],
-    stamps=StampSet(files.stamps),
+    stamps=resized(StampSet(files.stamps), size),
     objects=objects,
     targets=training["targets"],
     task=training["task"],
@@ -46,7 +47,7 @@ train(
     votes=training.get("votes", "exclusive"),
     label_errors=training.get("label_errors"),
     adapt_to=adapt_to,
-    adapt_stamps=StampSet(files.adapt_stamps) if adapt_to else None,
+    adapt_stamps=resized(StampSet(files.adapt_stamps), size) if adapt_to else None,
     adapt_objects=read_columns(files.adapt_objects) if adapt_to else None,
     processes=visible_processes(snakemake.resources.get("gpu", 1)),
     save_minutes=snakemake.config.get("compute", {}).get("save_minutes", 10.0),
