@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from tuningfork.errors import ModelError
-from tuningfork.inference.forest import LatentForest
 from tuningfork.inference.load import Model
 from tuningfork.inference.ssim import TAPS, ssim
 from tuningfork.training.arrays import name_some
@@ -65,6 +64,8 @@ class LatentRows:
 
     def classes(self, galaxy_id: np.ndarray, object_id: np.ndarray, threads: int | None) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation over the views of the forest's probabilities, (count, K) each."""
+        from tuningfork.inference.forest import LatentForest  # scikit-learn, which no other model's prediction needs
+
         training = self.model.info["training"]
         known = self.model.latents
         assert known is not None

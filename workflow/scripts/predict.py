@@ -12,7 +12,7 @@ from tuningfork import tables
 from tuningfork.inference.compose import compose, held_out_of, learned_rows, prediction_table
 from tuningfork.inference.load import load_model
 from tuningfork.inference.predict import predict
-from tuningfork.samples.build import fold_split
+from tuningfork.samples.folds import fold_split
 from tuningfork.stamps.store import StampSet
 
 files, split_seed = snakemake.input, snakemake.params.split_seed

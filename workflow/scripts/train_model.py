@@ -7,7 +7,7 @@ log = start(snakemake)
 from pathlib import Path
 
 from tuningfork.files import digest_of
-from tuningfork.samples.build import fold_split, refuse_leak
+from tuningfork.samples.folds import fold_split
 from tuningfork.stamps.store import StampSet
 from tuningfork.tables import read_columns
 from tuningfork.training.loop import train
@@ -19,6 +19,8 @@ if training["fold"] is not None:
 name = snakemake.wildcards.model
 parent = files.get("parent")
 if parent:
+    from tuningfork.samples.leaks import refuse_leak  # a tree of positions, for those trainings that need one
+
     refuse_leak(read_columns(files.parent_objects), objects)
 adapt_to = training.get("adapt_to")
 params = {key: snakemake.params[key] for key in ("code", "training", "parent", "frozen")}
