@@ -60,6 +60,7 @@ def make_training_data(
     label_column: str = "label",
     unlabelled: bool = False,
     parent_normalisation: Mapping[str, Any] | None = None,
+    placement: str = "auto",
 ) -> TrainingData:
     """Join stamps and labels, fit the normalisation on the training rows, bring both to the device.
 
@@ -75,6 +76,8 @@ def make_training_data(
         Rows without a label train and validate too, as their ``side`` says (a network that learns without labels).
     parent_normalisation
         Fitted normalisation of the model that this one starts from; it holds where `normalisation` inherits (see `reuse`).
+    budget_bytes, placement
+        Where the stamps are kept, see `DeviceStamps`.
 
     Raises
     ------
@@ -115,7 +118,7 @@ def make_training_data(
         targets=torch.from_numpy(values.astype(np.float32)).to(device),
         train=train,
         validation=validation,
-        images=DeviceStamps(stamps, rows, fitted, device, budget_bytes),
+        images=DeviceStamps(stamps, rows, fitted, device, budget_bytes, placement),
         normalisation=fitted,
         target_mean=None if mean is None else mean.tolist(),
         target_std=None if std is None else std.tolist(),

@@ -23,7 +23,7 @@ from tuningfork.training.device import choose_device, choose_precision, describe
 from tuningfork.training.fit import Fit
 from tuningfork.training.freezing import freeze
 from tuningfork.training.latents import label_latents, split_tensors
-from tuningfork.training.pixels import memory_budget
+from tuningfork.training.memory import memory_budget
 from tuningfork.training.recipe import Recipe, make_recipe
 from tuningfork.training.record import HISTORY, write_model
 from tuningfork.training.resume import ResumeFolder
@@ -67,6 +67,7 @@ def train(
     simulated: bool = False,
     label_column: str = "label",
     memory_mb: int | None = None,
+    placement: str = "auto",
     adapt_stamps: Stamps | None = None,
     adapt_objects: Mapping[str, np.ndarray] | None = None,
     adapt_to: Mapping[str, Any] | None = None,
@@ -102,6 +103,9 @@ def train(
         Recorded in ``model.json``: fingerprint of the code, the model's name (default: that of the folder), {sample: digest}, origin.
     memory_mb
         Memory of the job: half of it may hold stamps.
+    placement
+        Where the stamps are kept: ``auto`` (by their size), ``resident`` or ``streamed``; see `tuningfork.training.pixels.DeviceStamps`. The
+        weights are the same, bit for bit.
     adapt_stamps, adapt_objects, adapt_to
         Domain adaptation: stamps and table of a second sample, whose labels are not used, and the section of the configuration
         (``sample``, ``method``, ``weight``, ``paired``). The loss is then that of the first sample (of an autoencoder: the mean of both
@@ -135,6 +139,7 @@ def train(
             recipe.normalisation,
             device=where,
             budget_bytes=budget,
+            placement=placement,
             label_shuffle=np.random.default_rng(seeds[LABELS]) if recipe.label_shuffle else None,
             label_column=label_column,
             unlabelled=recipe.unsupervised,
@@ -144,7 +149,7 @@ def train(
             _check_labels(training_data, targets)
         second = None
         if adapt_to and adapt_stamps is not None and adapt_objects is not None:
-            second = make_second_sample(training_data, objects, adapt_stamps, adapt_objects, adapt_to, device=where, budget_bytes=budget)
+            second = make_second_sample(training_data, objects, adapt_stamps, adapt_objects, adapt_to, device=where, budget_bytes=budget, placement=placement)
         channels, side = stamps.shape[0], stamps.shape[-1]
         options = dict(network.get("options") or {})
         n_outputs = 0 if recipe.unsupervised else len(targets)

@@ -41,6 +41,7 @@ train(
     data={sample: digests["stamps"] for sample, digests in snakemake.params.frozen.items()},
     simulated=training["simulated"],
     memory_mb=snakemake.resources.mem_mb,
+    placement=snakemake.resources.stamps,
     adapt_to=adapt_to,
     adapt_stamps=StampSet(files.adapt_stamps) if adapt_to else None,
     adapt_objects=read_columns(files.adapt_objects) if adapt_to else None,
