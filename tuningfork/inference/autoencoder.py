@@ -57,6 +57,10 @@ class LatentRows:
         if min(images.shape[2:]) >= TAPS:
             self.similarity[rows] = ssim(images, reconstruction).cpu().numpy()
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays that `add` fills, row by row."""
+        return {"latents": self.latents, "rmse": self.rmse, "similarity": self.similarity}
+
     def columns(self) -> dict[str, np.ndarray]:
         """Latent means of the stamps as they are, and how well they are given back, in units of the normalised image."""
         named = dict(zip(latent_columns(self.latents.shape[2]), self.latents[:, 0].T.astype(float), strict=True))

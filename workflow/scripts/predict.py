@@ -11,6 +11,7 @@ import numpy as np
 from tuningfork import tables
 from tuningfork.inference.compose import compose, held_out_of, learned_rows, prediction_table
 from tuningfork.inference.load import load_model
+from tuningfork.inference.partial import forget
 from tuningfork.inference.predict import predict
 from tuningfork.samples.folds import fold_split
 from tuningfork.stamps.store import StampSet
@@ -25,8 +26,11 @@ adapted = model.info["training"].get("adapt_to") or {}
 beside = adapted.get("sample") == snakemake.wildcards.sample
 # a network that learns without labels, and the second sample of an adaptation, have learned from unlabelled rows too
 learned = learned_rows(objects, unlabelled=beside or model.unsupervised) if own or beside else None
-main, *folds = [predict(load_model(Path(path).parent), stamps, ids, threads=snakemake.threads, galaxy_id=galaxies) for path in files.weights]
+resume = Path("resume/predictions") / f"{snakemake.wildcards.model}.{snakemake.wildcards.sample}"
+options = {"threads": snakemake.threads, "galaxy_id": galaxies, "resume_dir": resume, "resume_key": [snakemake.params.code, snakemake.params.frozen]}
+main, *folds = [predict(load_model(Path(path).parent), stamps, ids, **options) for path in files.weights]
 held_out = [held_out_of(ids, {"object_id": ids, "split": fold_split(objects, number, len(folds), split_seed)}) for number in range(len(folds))]
 columns = compose(main, model.targets, split, folds, np.stack(held_out, axis=1) if folds else None, learned)
 meta = {"model": snakemake.wildcards.model, "sample": snakemake.wildcards.sample, "networks": 1 + len(folds)}
 tables.write(prediction_table(columns, model.targets, model.task, meta), snakemake.output[0])
+forget(resume)
