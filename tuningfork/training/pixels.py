@@ -55,9 +55,8 @@ class DeviceStamps:
         self.stamps, self.rows, self.normalisation, self.device = stamps, rows, normalisation, device
         self.sky = sky_columns(stamps, rows, normalisation)
         kind = choose_kind(len(rows), stamps, budget_bytes, placement)
-        # channels_last: what the convolutions want, so that no batch has to be laid out again
-        layout = torch.channels_last if stamps.shape[0] > 1 and kind == "float32" else torch.contiguous_format
-        self.images = None if kind is None else torch.empty((len(rows), *stamps.shape), dtype=getattr(torch, kind), device=device, memory_format=layout)
+        # planes, as they are stored: augmentation is faster on them, and a batch costs little to lay out for the convolutions after it
+        self.images = None if kind is None else torch.empty((len(rows), *stamps.shape), dtype=getattr(torch, kind), device=device)
         self._buffer = np.empty((0, *stamps.shape), dtype=stamps.dtype)
         start = time.perf_counter()
         self._fill()
