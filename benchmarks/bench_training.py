@@ -52,8 +52,10 @@ def main(arguments: list[str] | None = None) -> None:
     few = 2 if options.quick else 1
     jobs = Job("deepshadows", 64, 64, 512 // few), Job("resnet18", 128, 32, 96 // few)
     precisions = ["fp32"] + (["bf16"] if choose_precision("auto", CPU) == "bf16" else [])
-    print(f"training on the CPU, {options.threads} thread(s), rotated, flipped and shifted; plain: DataLoader with {options.threads} worker(s), a file an image")
-    print(f"{'network':<18} {'precision':>9} {'ours img/s':>11} {'plain img/s':>12} {'ours/plain':>11} {'step img/s':>11} {'ours/step':>10} {'augm. img/s':>12}")
+    print(f"training on the CPU, {options.threads} thread(s), rotated, flipped, shifted; plain: DataLoader with {options.threads} worker(s), a file an image")
+    print(
+        f"{'network':<18} {'precision':>9} {'ours img/s':>11} {'plain img/s':>12} {'ours/plain':>11} {'step img/s':>11} {'ours/step':>10} {'augm. img/s':>11}"
+    )
     with session(CPU, options.threads):
         for job in jobs:
             for precision in precisions:
