@@ -8,6 +8,9 @@ BENCHMARKS = {
     "Stamps out of a mosaic": "bench_stamps.py",
     "Random reads of the stamp store": "bench_store.py",
     "Training": "bench_training.py",
+    "Training on a GPU": "bench_gpu.py",
+    "Prediction": "bench_predict.py",
+    "What a training job costs beside its steps": "bench_job.py",
     "Archives": "bench_archives.py",
     "Ranges of remote mosaics": "bench_ranges.py",
 }

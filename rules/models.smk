@@ -20,6 +20,8 @@ rule train_model:
         **wf.gpu(),
         mem_mb=wf.config.compute.training_mem_mb,
         runtime=wf.config.compute.training_minutes,
+        # where the stamps are kept changes no weight: a resource, so that it makes no model stale
+        stamps=wf.config.compute.stamps,
     params:
         code=lambda w: wf.code("train_model", *wf.network_modules(w.model)),
         training=lambda w: wf.training(w.model),

@@ -124,6 +124,9 @@ class Compute(Section):
     gpu_model: str | None = Field(None, description="GPU model as the cluster names it, such as a100 or h200")
     gpu_partition: str | None = Field(None, description="cluster partition (queue) of GPU jobs")
     training_mem_mb: int = Field(2500, ge=500, description="memory of one training or prediction, MB")
+    stamps: Literal["auto", "resident", "streamed"] = Field(
+        "auto", description="where a training keeps its stamps: on the device if they fit there (auto), always there, or read batch by batch"
+    )
     training_minutes: int = Field(240, ge=1, description="run time that one training asks of a cluster, minutes")
     save_minutes: Positive = Field(10.0, description="a training saves its state after every epoch, and within one whenever so many minutes have gone by")
 
@@ -444,6 +447,8 @@ Start = Annotated[
     Annotated[Name, Tag("model-name")] | Annotated[WeightsFile, Tag("weights-file")],
     Discriminator(lambda value: "weights-file" if isinstance(value, Mapping | WeightsFile) else "model-name"),
 ]
+
+
 class Ensemble(Section):
     """Further networks of a model, each a model of its own, trained on the same rows; predictions are means over all of them."""
 

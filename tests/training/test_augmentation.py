@@ -1,5 +1,7 @@
 """Augmentation against numpy and scipy, image by image."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -102,3 +104,28 @@ def test_the_eight_views_of_the_square():
 def test_the_grid_is_the_one_of_torch():
     theta = random_affine(5, Augmentation(rotation_deg=360, shift_fraction=0.2, zoom=0.3, flips=True), generator())
     torch.testing.assert_close(_grid(theta, 20, 28), torch.nn.functional.affine_grid(theta, [5, 1, 20, 28], align_corners=False))
+
+
+@pytest.mark.parametrize("fill", ["nearest", "reflect", "zero"])
+def test_a_turn_and_a_resampling_in_one_are_the_turn_and_then_the_resampling(fill):
+    """Nothing is resampled twice; the draws are the same."""
+    images = torch.rand(64, 2, 20, 20, generator=generator(3))
+    affine = Augmentation(rotation_deg=30, shift_fraction=0.2, zoom=0.3, fill=fill)
+    draws = generator(1)
+    turns, mirrored = torch.randint(4, (64,), generator=draws).tolist(), torch.randint(2, (64,), generator=draws).tolist()
+    turned = torch.stack([d4_views(image[None])[t + 4 * m, 0] for image, t, m in zip(images, turns, mirrored, strict=True)])
+    expected = augment(turned, affine, draws)
+    together = augment(images, dataclasses.replace(affine, d4=True, flips=True), generator(1))
+    torch.testing.assert_close(together, expected, atol=1e-4, rtol=0)
+    assert len(set(zip(turns, mirrored, strict=True))) == 8
+
+
+def test_views_are_drawn_image_by_image():
+    """Every image is the view that its own draw says, in any layout of memory."""
+    images = torch.rand(32, 3, 11, 11, generator=generator(3))
+    draws = generator(1)
+    turns, mirrored = torch.randint(4, (32,), generator=draws).tolist(), torch.randint(2, (32,), generator=draws).tolist()
+    for layout in (torch.contiguous_format, torch.channels_last):
+        out = augment(images.contiguous(memory_format=layout), Augmentation(d4=True, flips=True), generator(1))
+        for image, got, t, m in zip(images, out, turns, mirrored, strict=True):
+            assert torch.equal(got, d4_views(image[None])[t + 4 * m, 0])

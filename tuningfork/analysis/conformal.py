@@ -6,12 +6,13 @@ the network (Vovk, Gammerman & Shafer 2005; Lei et al. 2018, JASA 113, 1094).
 """
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import beta, spearmanr
+
+from tuningfork.predicted import SIGMA, further_columns, level_of
 
 __all__ = ["Band", "band_of", "choose_method", "class_sets", "conformal_quantile", "interval", "interval_scores", "realised_coverage", "set_scores"]
 
@@ -104,11 +105,11 @@ def choose_method(columns: Mapping[str, np.ndarray], target: str, residual: np.n
     dict
         JSON-able: ``method`` (quantiles, sigma, spread, absolute) and the columns or the floor that it uses.
     """
-    levels = {int(match[1]): name for name in columns if (match := re.fullmatch(rf"{re.escape(target)}_q(\d\d)", name))}
-    below, above = [q for q in levels if q < 50], [q for q in levels if q > 50]
+    levels = {level_of(column.suffix): column.name for column in further_columns(columns, [target]) if column.suffix != SIGMA}
+    below, above = [q for q in levels if q < 0.5], [q for q in levels if q > 0.5]
     if below and above:
-        low = min(below, key=lambda q: (abs(q - 50 * (1 - coverage)), q))
-        high = min(above, key=lambda q: (abs(q - 50 * (1 + coverage)), q))
+        low = min(below, key=lambda q: (abs(q - (1 - coverage) / 2), q))
+        high = min(above, key=lambda q: (abs(q - (1 + coverage) / 2), q))
         return {"method": "quantiles", "low": levels[low], "high": levels[high]}
     if f"{target}_sigma" in columns:
         return {"method": "sigma"}

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from tuningfork.errors import ModelError
-from tuningfork.inference.forest import LatentForest
 from tuningfork.inference.load import Model
 from tuningfork.inference.ssim import TAPS, ssim
 from tuningfork.training.arrays import name_some
@@ -58,6 +57,10 @@ class LatentRows:
         if min(images.shape[2:]) >= TAPS:
             self.similarity[rows] = ssim(images, reconstruction).cpu().numpy()
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays that `add` fills, row by row."""
+        return {"latents": self.latents, "rmse": self.rmse, "similarity": self.similarity}
+
     def columns(self) -> dict[str, np.ndarray]:
         """Latent means of the stamps as they are, and how well they are given back, in units of the normalised image."""
         named = dict(zip(latent_columns(self.latents.shape[2]), self.latents[:, 0].T.astype(float), strict=True))
@@ -65,6 +68,8 @@ class LatentRows:
 
     def classes(self, galaxy_id: np.ndarray, object_id: np.ndarray, threads: int | None) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation over the views of the forest's probabilities, (count, K) each."""
+        from tuningfork.inference.forest import LatentForest  # scikit-learn, which no other model's prediction needs
+
         training = self.model.info["training"]
         known = self.model.latents
         assert known is not None

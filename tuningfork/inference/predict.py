@@ -1,10 +1,12 @@
 """Predictions of one model for stamps: averaged over the views of a stamp, in constant memory, each stamp for itself."""
 
+import hashlib
 import logging
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypedDict
+from pathlib import Path
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from tqdm import tqdm
 from tuningfork.errors import ModelError
 from tuningfork.inference.autoencoder import LatentRows
 from tuningfork.inference.load import Model
+from tuningfork.inference.partial import PartialRows, network_digest
 from tuningfork.predicted import SIGMA
 from tuningfork.stamps.store import usable
 from tuningfork.training.arrays import Stamps, name_some
@@ -26,6 +29,8 @@ from tuningfork.training.pixels import faulty_pixels, sky_columns
 __all__ = ["Predictions", "predict"]
 
 log = logging.getLogger(__name__)
+BATCH = {"cpu": 64, "cuda": 1024}
+"""Images in one call of the network: on a GPU enough to keep it busy while the next are read."""
 
 
 class Predictions(TypedDict):
@@ -51,12 +56,14 @@ def predict(
     ids: Sequence[str] | np.ndarray | None = None,
     *,
     tta: bool = True,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     threads: int | None = None,
     precision: str = "fp32",
     progress: bool | None = None,
     galaxy_id: Sequence[str] | np.ndarray | None = None,
     shifts_px: int = 0,
+    resume_dir: str | Path | None = None,
+    resume_key: Any = None,
 ) -> Predictions:
     """Predict for stamps; a prediction depends on its own stamp only.
 
@@ -75,7 +82,7 @@ def predict(
         Average over the eight views of the symmetry group of the square (a galaxy has no up), or over the four turns where the recipe had
         ``flips: false``: there a mirrored galaxy is another one (clockwise and anticlockwise spirals). False: the stamp as it is.
     batch_size
-        Images in one call of the network. Memory goes with it, not with N.
+        Images in one call of the network (default: 64, on a GPU 1,024). The memory for pixels goes with it, not with N.
     precision : {'fp32', 'bf16', 'auto'}
         Published numbers should come from fp32, whatever the network was trained in.
     progress
@@ -85,6 +92,12 @@ def predict(
     shifts_px : int
         With `tta`: see every view also shifted by so many pixels up, down, left and right, at five times the cost. Not for autoencoders, whose
         forest looks at the views that it was grown on.
+    resume_dir
+        Keep here, every twenty seconds or so, what is done; a call that finds such state of the same network, stamps and options goes on from it,
+        to the same numbers. What is there when the call ends is for the caller to remove (`tuningfork.inference.partial.forget`), once the
+        numbers are safe. Default: nothing is kept.
+    resume_key
+        JSON-able: what tells these pixels from others under the same ids (the digests of the stamps).
 
     Returns
     -------
@@ -113,11 +126,18 @@ def predict(
     latents = LatentRows(model, len(rows), views) if model.unsupervised else None
     shifts = shifts_px if tta and latents is None else 0
     further = {suffix: np.full(shape, np.nan) for suffix in model.head.suffixes}
-    step = max(1, batch_size // (views * (5 if shifts else 1)))
-    chunks = [good[start : start + step] for start in range(0, len(good), step)]
+    step = max(1, (batch_size or BATCH.get(model.device.type, 64)) // (views * (5 if shifts else 1)))
     exact = choose_precision(precision, model.device)
+    failed = np.zeros(len(rows), dtype=bool)
+    # all that the loop below fills, row by row
+    outcome = {"mean": mean, "std": std, **further} if latents is None else latents.arrays()
+    filled = {"failed": failed, **outcome}
+    about = None if resume_dir is None else [_identity(model, stamps, rows[good], sky, good), views, shifts, step, exact, resume_key]
+    kept = PartialRows(resume_dir, about, good, filled)
+    chunks = [good[start : start + step] for start in range(kept.load(), len(good), step)]
+    status[failed] = "failed"
     show = sys.stderr.isatty() if progress is None else progress
-    bar = tqdm(total=len(good), unit="stamp", desc=f"predict {model.name}", disable=not show, file=sys.stderr)
+    bar = tqdm(total=len(good), initial=kept.done, unit="stamp", desc=f"predict {model.name}", disable=not show, file=sys.stderr)
     with session(model.device, threads), torch.inference_mode(), ThreadPoolExecutor(1) as pool, bar:
         # one chunk is read from disk while the network is at the one before
         waiting = pool.submit(stamps.take, rows[chunks[0]]) if chunks else None
@@ -125,11 +145,13 @@ def predict(
             raw = waiting.result()  # type: ignore[union-attr]
             waiting = pool.submit(stamps.take, rows[chunks[number + 1]]) if number + 1 < len(chunks) else None
             fault = np.logical_or(*faulty_pixels(raw))
+            failed[chunk[fault]] = True
             _fail(status, chunk[fault], stamps.object_id[rows[chunk[fault]]], "NaN, infinite or constant pixels")
             whole = chunk[~fault]
+            raw = raw if len(whole) == len(chunk) else raw[~fault]
             if len(whole):
                 own_sky = () if sky is None else tuple(torch.from_numpy(column[whole]) for column in sky)
-                images = apply_normalisation(model.normalisation, torch.from_numpy(raw[~fault]).to(model.device), *own_sky)
+                images = apply_normalisation(model.normalisation, torch.from_numpy(raw).to(model.device), *own_sky)
                 if latents is not None:
                     latents.add(whole, images, exact)
                 else:
@@ -137,7 +159,9 @@ def predict(
                     mean[whole], std[whole] = outputs[POINT].mean(axis=0), outputs[POINT].std(axis=0)
                     for suffix, values in further.items():
                         values[whole] = _over_views(suffix, outputs[suffix])
+            kept.add(len(chunk))
             bar.update(len(chunk))
+        kept.finish()
     if model.target_mean is not None and model.target_std is not None:
         mean, std = mean * model.target_std + model.target_mean, std * model.target_std
         further = {suffix: values * model.target_std + (0 if suffix == SIGMA else model.target_mean) for suffix, values in further.items()}
@@ -162,6 +186,19 @@ def _outputs(model: Model, images: Tensor, views: int, shifts_px: int, precision
 def _over_views(suffix: str, values: np.ndarray) -> np.ndarray:
     """(V, n, K) to (n, K): the mean; of standard deviations the root of the mean variance."""
     return np.sqrt((values**2).mean(axis=0)) if suffix == SIGMA else values.mean(axis=0)
+
+
+def _identity(model: Model, stamps: Stamps, rows: np.ndarray, sky: tuple[np.ndarray, np.ndarray] | None, good: np.ndarray) -> dict[str, Any]:
+    """What decides the numbers beside the pixels themselves and the options: the network, its normalisation, whose stamps, and their skies."""
+    ids = hashlib.sha256("\n".join(stamps.object_id[rows].tolist()).encode("utf-8", "surrogatepass"))
+    for column in sky or ():
+        ids.update(np.ascontiguousarray(column[good], dtype=float).data)
+    return {
+        "network": network_digest(model.network),
+        "model": [model.info.get(key) for key in ("network", "normalisation", "task", "targets", "head")],
+        "stamps": [list(stamps.shape), str(np.dtype(stamps.dtype)), ids.hexdigest()],
+        "machine": [torch.__version__, model.device.type],
+    }
 
 
 def _number_of_views(model: Model) -> int:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from tuningfork.networks.layers import ImageNetwork, check_width, conv_relu, keras_init, pooled, scaled
+from tuningfork.networks.layers import Dropout, ImageNetwork, check_width, conv_relu, keras_init, pooled, scaled
 from tuningfork.networks.registry import register
 
 __all__ = ["DeepClash", "Inception"]
@@ -127,10 +127,10 @@ class DeepClash(ImageNetwork):
             nn.Flatten(),
             nn.Linear(summary * side * side, dense),
             nn.ReLU(),
-            nn.Dropout(0.5),
+            Dropout(0.5),
             nn.Linear(dense, dense),
             nn.ReLU(),
-            nn.Dropout(0.5),
+            Dropout(0.5),
         )
         self.output = nn.Linear(dense, n_outputs)
         keras_init(self)

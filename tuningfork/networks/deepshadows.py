@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from tuningfork.networks.layers import ImageNetwork, check_width, conv_relu, keras_init, scaled
+from tuningfork.networks.layers import Dropout, ImageNetwork, check_width, conv_relu, keras_init, scaled
 from tuningfork.networks.registry import register
 
 __all__ = ["DeepShadows", "decay_groups"]
@@ -44,7 +44,7 @@ class DeepShadows(ImageNetwork):
         blocks, before = [], in_channels
         for published in (16, 32, 64):
             channels = scaled(published, width)
-            blocks.append(nn.Sequential(conv_relu(before, channels, 3, same=True, norm=True), nn.MaxPool2d(2), nn.Dropout(0.4)))
+            blocks.append(nn.Sequential(conv_relu(before, channels, 3, same=True, norm=True), nn.MaxPool2d(2), Dropout(0.4)))
             before = channels
         self.blocks = nn.Sequential(*blocks)
         dense = scaled(1024, width)

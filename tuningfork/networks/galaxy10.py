@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from tuningfork.networks.layers import ImageNetwork, check_width, keras_init, pooled, scaled
+from tuningfork.networks.layers import Dropout, ImageNetwork, check_width, keras_init, pooled, scaled
 from tuningfork.networks.registry import register
 
 __all__ = ["Galaxy10"]
@@ -48,7 +48,7 @@ class Galaxy10(ImageNetwork):
         layers += [nn.Conv2d(before, before, 3), nn.ReLU()]
         side -= 2
         self.features = nn.Sequential(*layers)
-        self.dropout = nn.Dropout(0.5)
+        self.dropout = Dropout(0.5)
         self.output = nn.Linear(before * side * side, n_outputs)
         keras_init(self)
 

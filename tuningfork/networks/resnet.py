@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tuningfork.errors import ModelError
-from tuningfork.networks.layers import ImageNetwork
+from tuningfork.networks.layers import Dropout, ImageNetwork
 from tuningfork.networks.registry import register
 
 __all__ = ["ConcatPoolHead", "ResNet"]
@@ -74,10 +74,10 @@ class ConcatPoolHead(nn.Module):
     def __init__(self, channels: int, n_outputs: int, *, hidden: int = 512, dropout: tuple[float, float] = (0.25, 0.5)) -> None:
         super().__init__()
         self.bn1 = nn.BatchNorm1d(2 * channels)
-        self.drop1 = nn.Dropout(dropout[0])
+        self.drop1 = Dropout(dropout[0])
         self.fc1 = nn.Linear(2 * channels, hidden)
         self.bn2 = nn.BatchNorm1d(hidden)
-        self.drop2 = nn.Dropout(dropout[1])
+        self.drop2 = Dropout(dropout[1])
         self.fc2 = nn.Linear(hidden, n_outputs)
         for layer in (self.fc1, self.fc2):
             nn.init.kaiming_normal_(layer.weight)

@@ -14,11 +14,11 @@ from tuningfork import tables
 from tuningfork.catalogues.columns import strings
 from tuningfork.errors import SampleError
 from tuningfork.samples import groups, join, labels, select, shards, splits
+from tuningfork.samples.leaks import LEAK_ARCSEC
 
 log = logging.getLogger(__name__)
 
 EXCLUDED = "exclude_reason"
-LEAK_ARCSEC = 0.5  # a galaxy of two samples is told by position
 SAME_ARCSEC = 0.4  # positions this close are one galaxy, unless the split says otherwise
 _COLUMNS = {
     EXCLUDED: (None, "meta.note", "Why the object gets no stamp, decided before any pixel was read; empty for the others"),
@@ -234,28 +234,3 @@ def _report(found: labels.Labelled, from_table: bool) -> None:
     log.info(
         "%d objects, %d labelled; %s", len(found.objects), int(np.sum(found.objects["labelled"])), dict(zip(map(str, kinds), map(int, numbers), strict=True))
     )
-
-
-def refuse_leak(parent: Mapping[str, np.ndarray], child: Mapping[str, np.ndarray], radius_arcsec: float = LEAK_ARCSEC) -> None:
-    """Raise SampleError if a galaxy that the parent was trained on, or chosen by, is in the child's test set.
-
-    Galaxies are told by position; objects without one (pictures of a folder) cannot be compared.
-    """
-    seen = np.isin(parent["split"], ("train", "validation"))
-    test = child["split"] == "test"
-    splits.assert_no_leak(parent["ra"][seen], parent["dec"][seen], child["ra"][test], child["dec"][test], radius_arcsec, child["object_id"][test])
-
-
-def fold_split(objects: Mapping[str, np.ndarray], fold: int, n_folds: int, seed: int) -> np.ndarray:
-    """Split of a leave-out fold: the labelled objects of its groups are its test, all others train or validate as their side says.
-
-    Parameters
-    ----------
-    objects
-        Columns ``split``, ``side`` and ``fold_group``.
-    """
-    held_out = groups.fold_of(objects["fold_group"], n_folds, seed) == fold
-    split = np.asarray(objects["split"]).astype(str)
-    rest = np.where(np.asarray(objects["side"]).astype(str) == "validation", "validation", "train")
-    used = np.isin(split, ("train", "validation", "test"))
-    return np.where(used, np.where(held_out, "test", rest), split)

@@ -3,7 +3,6 @@
 Everything is decided by a group's own name and a seed, never by the company it is in, unless a function says otherwise.
 """
 
-import hashlib
 from typing import Any, Literal
 
 import numpy as np
@@ -12,9 +11,11 @@ from astropy.table import Table
 
 from tuningfork.catalogues.columns import strings
 from tuningfork.errors import SampleError
+from tuningfork.samples.folds import Method, fold_of, uniform
+
+__all__ = ["Method", "Strategy", "cells", "degrees", "filled", "fold_of", "group_ids", "sides", "uniform"]
 
 Strategy = Literal["galaxy", "field", "healpix"]
-Method = Literal["hashed", "dealt"]
 
 
 def group_ids(table: Table, strategy: Strategy, nside: int = 64) -> np.ndarray:
@@ -55,13 +56,6 @@ def cells(ra: np.ndarray, dec: np.ndarray, nside: int) -> np.ndarray:
     return np.asarray(lonlat_to_healpix(ra * u.deg, dec * u.deg, nside, order="ring"), int) if len(ra) else np.empty(0, int)
 
 
-def uniform(keys: np.ndarray, seed: int, purpose: str = "split") -> np.ndarray:
-    """A number in [0, 1) for each key, from SHA-256 of purpose, seed and key: the same on every machine and for every company of keys."""
-    unique, inverse = np.unique(np.asarray(keys).astype(str), return_inverse=True)
-    numbers = [int.from_bytes(hashlib.sha256(f"{purpose}:{seed}:{key}".encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 11 for key in unique.tolist()]
-    return (np.array(numbers, dtype=float) / 2**53)[inverse] if len(unique) else np.empty(0)
-
-
 def sides(group_id: np.ndarray, seed: int, validation: float, test: float, method: Method = "hashed") -> np.ndarray:
     """Side of each group.
 
@@ -96,30 +90,6 @@ def sides(group_id: np.ndarray, seed: int, validation: float, test: float, metho
     side[order[:n_test]] = "test"
     side[order[n_test : n_test + n_validation]] = "validation"
     return side[inverse]
-
-
-def fold_of(group_id: np.ndarray, n_folds: int, seed: int, method: Method = "dealt") -> np.ndarray:
-    """Fold 0 ... n_folds - 1 of each row, whole groups only.
-
-    'dealt' sorts the groups by hash and deals them round: each fold has its share of groups, and objects added to the same groups move
-    nothing (a new group may). 'hashed' decides each group by itself: for thousands of groups, of which new ones keep coming.
-
-    Raises
-    ------
-    SampleError
-        Fewer than two folds, or fewer groups than folds.
-    """
-    if n_folds < 2:
-        raise SampleError(f"n_folds is {n_folds}; it must be at least 2")
-    unique, inverse = np.unique(np.asarray(group_id).astype(str), return_inverse=True)
-    if len(unique) < n_folds:
-        raise SampleError(f"{len(unique)} groups cannot make {n_folds} folds: every fold needs a group of its own")
-    number = uniform(unique, seed, "fold")
-    if method == "hashed":
-        return np.floor(number * n_folds).astype(int)[inverse]
-    fold = np.empty(len(unique), int)
-    fold[np.lexsort((unique, number))] = np.arange(len(unique)) % n_folds
-    return fold[inverse]
 
 
 def degrees(table: Table, name: str) -> np.ndarray:

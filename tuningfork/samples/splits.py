@@ -12,7 +12,8 @@ from astropy.table import Table
 from tuningfork.catalogues.columns import strings
 from tuningfork.errors import SampleError
 from tuningfork.samples.groups import Method, cells, degrees, filled, fold_of, group_ids, sides
-from tuningfork.samples.join import pairs_within
+from tuningfork.samples.leaks import assert_no_leak
+from tuningfork.samples.pairs import pairs_within
 
 __all__ = ["SIDES", "SPLITS", "Split", "assert_disjoint", "assert_no_leak", "assign_split", "fold_of", "group_ids"]
 
@@ -114,24 +115,6 @@ def assert_disjoint(objects: Table, radius_arcsec: float = 0.0) -> None:
         if clash.any():
             named = [f"{a}/{b}" for a, b in zip(object_id[i[clash]].tolist(), object_id[j[clash]].tolist(), strict=True)]
             raise SampleError(f"{len(named)} pairs within {radius_arcsec:g} arcsec on two sides of the split: {_some(named)}")
-
-
-def assert_no_leak(
-    parent_ra: np.ndarray,
-    parent_dec: np.ndarray,
-    child_ra: np.ndarray,
-    child_dec: np.ndarray,
-    radius_arcsec: float,
-    child_id: np.ndarray | None = None,
-) -> None:
-    """Raise SampleError if a galaxy on which the parent was trained is, by position (degrees), in the child's test set."""
-    parent_ra, parent_dec, child_ra, child_dec = (filled(v) for v in (parent_ra, parent_dec, child_ra, child_dec))
-    known, rows = np.isfinite(parent_ra) & np.isfinite(parent_dec), np.flatnonzero(np.isfinite(child_ra) & np.isfinite(child_dec))
-    _, j, _ = pairs_within(parent_ra[known], parent_dec[known], child_ra[rows], child_dec[rows], radius_arcsec)
-    leaked = np.unique(rows[j])
-    if len(leaked):
-        named = np.asarray(child_id)[leaked] if child_id is not None else leaked
-        raise SampleError(f"{len(leaked)} test objects lie within {radius_arcsec:g} arcsec of an object the parent model was trained on: {_some(named)}")
 
 
 def _weaker_of_galaxy(galaxy_id: np.ndarray, rank: np.ndarray) -> np.ndarray:

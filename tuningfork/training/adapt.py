@@ -70,6 +70,7 @@ def make_second_sample(
     *,
     device: torch.device,
     budget_bytes: int,
+    placement: str = "auto",
 ) -> SecondSample:
     """Bring the second sample beside the first.
 
@@ -81,6 +82,8 @@ def make_second_sample(
         Stamps and table of the second sample; labels are not looked at, so labelled and unlabelled rows count alike.
     adapt_to
         ``weight``, ``paired``, ``method`` (mmd) and the ``sample``'s name.
+    budget_bytes, placement
+        Where the stamps are kept, see `DeviceStamps`.
 
     Raises
     ------
@@ -102,7 +105,7 @@ def make_second_sample(
         if len(positions) < FEWEST:
             raise ModelError(f"adapt_to: {name} has {len(positions)} usable stamp(s) on the {what} side; at least {FEWEST} are needed: look at its split")
     partner = _partners(data, galaxies(second)[chosen], train, name) if adapt_to.get("paired", False) else None
-    images = DeviceStamps(stamps, stamps.index_of(ids), data.normalisation, device, budget_bytes)
+    images = DeviceStamps(stamps, stamps.index_of(ids), data.normalisation, device, budget_bytes, placement)
     log.info("adapting to %s: %d training and %d validation stamps", name, len(train), len(validation))
     return SecondSample(name, float(adapt_to.get("weight", 10.0)), ids, train, validation, images, partner)
 

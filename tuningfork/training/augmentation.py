@@ -1,6 +1,7 @@
 """Random transforms of a whole batch at once, on the batch's own device: exact quarter turns and flips, then one affine resampling."""
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -29,22 +30,23 @@ def augment(images: Tensor, recipe: Augmentation, generator: torch.Generator, pa
     Returns
     -------
     Tensor, shape (n, C, H, W)
-        A new tensor (or `images` itself where the recipe asks for nothing).
+        A new tensor (or `images` itself where the recipe asks for nothing). Quarter turns need H = W.
     """
     count, part = len(images) if count is None else count, slice(None) if part is None else part
+    turns = mirrored = None
     if recipe.d4:
-        turns = torch.randint(4, (count,), generator=generator)
-        mirrored = torch.randint(2, (count,), generator=generator) * int(recipe.flips)
-        images = _quarter_turns(images, turns[part], mirrored[part].bool())
-    resampled = recipe.rotation_deg or recipe.shift_fraction or recipe.zoom_range != (1.0, 1.0)
-    if resampled:
-        theta = random_affine(count, recipe, generator)[part].to(images.device, non_blocking=True)
-        return functional.grid_sample(images, _grid(theta, *images.shape[2:]), mode="bilinear", padding_mode=_PADDING[recipe.fill], align_corners=False)
-    if recipe.flips and not recipe.d4:
-        across, down = torch.randint(2, (2, count), generator=generator).bool()[:, part].to(images.device)[:, :, None, None, None]
-        images = torch.where(across, images.flip(3), images)
-        return torch.where(down, images.flip(2), images)
-    return images
+        turns = torch.randint(4, (count,), generator=generator)[part]
+        mirrored = (torch.randint(2, (count,), generator=generator) * int(recipe.flips))[part]
+    if recipe.rotation_deg or recipe.shift_fraction or recipe.zoom_range != (1.0, 1.0):
+        theta = random_affine(count, recipe, generator)[part]
+        if turns is not None and mirrored is not None:
+            theta = _after_turns(theta, turns, mirrored)
+        grid = _grid(theta.to(images.device, non_blocking=True), *images.shape[2:])
+        return functional.grid_sample(images, grid, mode="bilinear", padding_mode=_PADDING[recipe.fill], align_corners=False)
+    if recipe.flips and turns is None:
+        across, down = torch.randint(2, (2, count), generator=generator)[:, part]
+        turns, mirrored = 2 * down, across ^ down
+    return images if turns is None or mirrored is None else _quarter_turns(images, turns, mirrored)
 
 
 def random_affine(count: int, recipe: Augmentation, generator: torch.Generator) -> Tensor:
@@ -109,11 +111,23 @@ def _grid(theta: Tensor, height: int, width: int) -> Tensor:
 
 
 def _quarter_turns(images: Tensor, turns: Tensor, mirrored: Tensor) -> Tensor:
-    result = torch.empty_like(images)
-    for k in range(4):
-        for mirror in (False, True):
-            chosen = ((turns == k) & (mirrored == mirror)).nonzero().squeeze(1).to(images.device)
-            if len(chosen):
-                view = torch.rot90(images[chosen], k, (2, 3))
-                result[chosen] = view.flip(3) if mirror else view
-    return result
+    """Each image turned by so many quarters, then mirrored where asked: one gather, whatever the draws (a GPU is not asked to wait for them)."""
+    table = _permutations(*images.shape[2:], images.device)
+    chosen = table.index_select(0, (turns + 4 * mirrored).to(images.device, non_blocking=True))
+    return images.flatten(2).gather(2, chosen[:, None, :].expand(-1, images.shape[1], -1)).view(images.shape)
+
+
+@lru_cache(maxsize=8)
+def _permutations(height: int, width: int, device: torch.device) -> Tensor:
+    """(8, height * width): for each of `d4_views` the pixels of the image in the order in which the view shows them."""
+    pixels = torch.arange(height * width).reshape(1, 1, height, width)
+    turned = [torch.rot90(pixels, k, (2, 3)) for k in range(4)]
+    return torch.stack([view.flatten() for view in turned + [view.flip(3) for view in turned]]).to(device)
+
+
+def _after_turns(theta: Tensor, turns: Tensor, mirrored: Tensor) -> Tensor:
+    """The maps (n, 2, 3) of a resampling and of the exact turn before it in one: turns map the grid of pixels onto itself, so nothing is resampled twice."""
+    cos, sin = torch.tensor([1.0, 0.0, -1.0, 0.0])[turns], torch.tensor([0.0, 1.0, 0.0, -1.0])[turns]
+    sign = 1.0 - 2.0 * mirrored.float()
+    exact = torch.stack([cos * sign, -sin, sin * sign, cos], dim=1).reshape(-1, 2, 2)
+    return exact @ theta

@@ -63,6 +63,7 @@ def make_training_data(
     parent_normalisation: Mapping[str, Any] | None = None,
     counts: bool = False,
     label_errors: Mapping[str, str] | None = None,
+    placement: str = "auto",
 ) -> TrainingData:
     """Join stamps and labels, fit the normalisation on the training rows, bring both to the device.
 
@@ -82,6 +83,8 @@ def make_training_data(
         The targets are numbers of votes (fractions times the column ``n_votes``).
     label_errors
         Of a regression: target -> column with the standard deviation of its label.
+    budget_bytes, placement
+        Where the stamps are kept, see `DeviceStamps`.
 
     Raises
     ------
@@ -129,7 +132,7 @@ def make_training_data(
         targets=torch.from_numpy(values.astype(np.float32)).to(device),
         train=train,
         validation=validation,
-        images=DeviceStamps(stamps, rows, fitted, device, budget_bytes),
+        images=DeviceStamps(stamps, rows, fitted, device, budget_bytes, placement),
         normalisation=fitted,
         target_mean=None if mean is None else mean.tolist(),
         target_std=None if std is None else std.tolist(),

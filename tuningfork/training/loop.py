@@ -27,8 +27,8 @@ from tuningfork.training.heads import head_of
 from tuningfork.training.interrupt import Interruption
 from tuningfork.training.latents import label_latents
 from tuningfork.training.launch import launch
+from tuningfork.training.memory import memory_budget
 from tuningfork.training.parents import find_parent
-from tuningfork.training.pixels import memory_budget
 from tuningfork.training.recipe import Recipe, make_recipe
 from tuningfork.training.record import HISTORY, write_model
 from tuningfork.training.resume import ResumeFolder
@@ -75,6 +75,7 @@ def train(
     simulated: bool = False,
     label_column: str = "label",
     memory_mb: int | None = None,
+    placement: str = "auto",
     adapt_stamps: Stamps | None = None,
     adapt_objects: Mapping[str, np.ndarray] | None = None,
     adapt_to: Mapping[str, Any] | None = None,
@@ -117,6 +118,9 @@ def train(
         Recorded in ``model.json``: fingerprint of the code, the model's name (default: that of the folder), {sample: digest}, origin.
     memory_mb
         Memory of the job: half of it may hold stamps.
+    placement
+        Where the stamps are kept: ``auto`` (by their size), ``resident`` or ``streamed``; see `tuningfork.training.pixels.DeviceStamps`. The
+        weights are the same, bit for bit.
     adapt_stamps, adapt_objects, adapt_to
         Domain adaptation: stamps and table of a second sample, whose labels are not used, and the section of the configuration
         (``sample``, ``method``, ``weight``, ``paired``). The loss is then that of the first sample (of an autoencoder: the mean of both
@@ -174,6 +178,7 @@ def train(
             recipe.normalisation,
             device=where,
             budget_bytes=budget,
+            placement=placement,
             label_shuffle=np.random.default_rng(seeds[LABELS]) if recipe.label_shuffle else None,
             label_column=label_column,
             unlabelled=recipe.unsupervised,
@@ -185,7 +190,7 @@ def train(
             _check_labels(training_data, targets)
         second = None
         if adapt_to and adapt_stamps is not None and adapt_objects is not None:
-            second = make_second_sample(training_data, objects, adapt_stamps, adapt_objects, adapt_to, device=where, budget_bytes=budget)
+            second = make_second_sample(training_data, objects, adapt_stamps, adapt_objects, adapt_to, device=where, budget_bytes=budget, placement=placement)
         channels, side = stamps.shape[0], stamps.shape[-1]
         options = dict(network.get("options") or {})
         n_outputs = 0 if recipe.unsupervised else head.n_outputs

@@ -1,6 +1,7 @@
 """Stamps on the device, normalised: the whole set where it fits in memory, else batch by batch through a prefetching thread."""
 
-import os
+import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -13,13 +14,18 @@ from tuningfork.errors import ModelError
 from tuningfork.training.arrays import Stamps, name_some
 from tuningfork.training.normalisation import NEEDS_SKY, apply_normalisation
 
-__all__ = ["DeviceStamps", "check_pixels", "faulty_pixels", "memory_budget", "sky_columns"]
+__all__ = ["PLACEMENTS", "DeviceStamps", "check_pixels", "choose_kind", "faulty_pixels", "sky_columns"]
 
+log = logging.getLogger(__name__)
+PLACEMENTS = ("auto", "resident", "streamed")
 CHUNK_BYTES = 2**26
 
 
 class DeviceStamps:
     """Chosen stamps, normalised, ready in batches on a device.
+
+    Where they are kept does not change a bit of the batches: normalised on the device (float32); as they are stored, on the device, where these
+    are pictures and only their bytes fit (each batch is normalised as it is taken); or in the memory map, read one batch ahead by a thread.
 
     Parameters
     ----------
@@ -32,29 +38,30 @@ class DeviceStamps:
     device
         Where the batches are wanted.
     budget_bytes
-        Memory that may hold the normalised set (float32). What does not fit is read from the memory map, one batch ahead in a thread.
+        Memory that may hold the set.
+    placement : {'auto', 'resident', 'streamed'}
+        ``auto`` compares the size of the set with `budget_bytes`; the others decide. What was chosen and why is one line of the log.
 
     Raises
     ------
     ModelError
-        A stamp that the store calls usable is not finite or constant, or has no sky where the normalisation needs one; the ids are named.
+        A stamp that the store calls usable is not finite or constant, or has no sky where the normalisation needs one; the ids are named. Or a
+        placement that does not exist.
     """
 
-    def __init__(self, stamps: Stamps, rows: np.ndarray, normalisation: Mapping[str, Any], device: torch.device, budget_bytes: int) -> None:
+    def __init__(
+        self, stamps: Stamps, rows: np.ndarray, normalisation: Mapping[str, Any], device: torch.device, budget_bytes: int, placement: str = "auto"
+    ) -> None:
         self.stamps, self.rows, self.normalisation, self.device = stamps, rows, normalisation, device
         self.sky = sky_columns(stamps, rows, normalisation)
-        self.images: Tensor | None = None
-        if len(rows) * int(np.prod(stamps.shape)) * 4 <= budget_bytes:
-            # channels_last: what the convolutions want, so that no batch has to be laid out again
-            layout = torch.channels_last if stamps.shape[0] > 1 else torch.contiguous_format
-            self.images = torch.empty((len(rows), *stamps.shape), dtype=torch.float32, device=device, memory_format=layout)
-        chunk = max(1, CHUNK_BYTES // (int(np.prod(stamps.shape)) * 4))
-        for start in range(0, len(rows), chunk):
-            positions = np.arange(start, min(start + chunk, len(rows)))
-            raw = stamps.take(rows[positions])
-            check_pixels(raw, stamps.object_id[rows[positions]])
-            if self.images is not None:
-                self.images[start : start + len(positions)] = self._normalised(torch.from_numpy(raw), positions)
+        kind = choose_kind(len(rows), stamps, budget_bytes, placement)
+        # planes, as they are stored: augmentation is faster on them, and a batch costs little to lay out for the convolutions after it
+        self.images = None if kind is None else torch.empty((len(rows), *stamps.shape), dtype=getattr(torch, kind), device=device)
+        self._buffer = np.empty((0, *stamps.shape), dtype=stamps.dtype)
+        start = time.perf_counter()
+        self._fill()
+        rate = len(rows) / max(time.perf_counter() - start, 1e-9)
+        self._tell(kind, budget_bytes, placement, rate)
 
     @property
     def resident(self) -> bool:
@@ -65,7 +72,8 @@ class DeviceStamps:
         """Normalised images (n, C, H, W) of each array of positions, in order."""
         if self.images is not None:
             for positions in order:
-                yield self.images.index_select(0, torch.from_numpy(np.asarray(positions, dtype=np.int64)).to(self.device, non_blocking=True))
+                found = self.images.index_select(0, torch.from_numpy(np.asarray(positions, dtype=np.int64)).to(self.device, non_blocking=True))
+                yield found if self.images.dtype == torch.float32 else self._normalised(found, positions)
             return
         with ThreadPoolExecutor(1, thread_name_prefix="stamps") as pool:
             pending: Future[Tensor] | None = None
@@ -74,10 +82,31 @@ class DeviceStamps:
                 if ready is not None:
                     yield ready.result()
 
+    def _fill(self) -> None:
+        """Look at every stamp once, and keep it where it is to be kept."""
+        chunk = max(1, CHUNK_BYTES // (int(np.prod(self.stamps.shape)) * 4))
+        for start in range(0, len(self.rows), chunk):
+            positions = np.arange(start, min(start + chunk, len(self.rows)))
+            raw = self.stamps.take(self.rows[positions])
+            check_pixels(raw, self.stamps.object_id[self.rows[positions]])
+            if self.images is not None:
+                pixels = torch.from_numpy(raw)
+                self.images[start : start + len(positions)] = pixels if self.images.dtype == torch.uint8 else self._normalised(pixels, positions)
+
+    def _tell(self, kind: str | None, budget_bytes: int, placement: str, rate: float) -> None:
+        sizes = " or ".join(f"{_megabytes(_bytes(len(self.rows), self.stamps, name))} as {name}" for name in _kinds(self.stamps))
+        limit = f"{_megabytes(budget_bytes)} of {'the device' if self.device.type == 'cuda' else 'the job'}'s memory may hold them"
+        why = limit if placement == "auto" else f"compute.stamps is {placement}; {limit}"
+        where = "streamed from the memory map, one batch ahead" if kind is None else f"kept on {self.device.type} as {kind}"
+        log.info("stamps: %s of %s (%s) are %s: %s; read at %s stamps/s", *(f"{len(self.rows):,}", _shape(self.stamps), sizes, where, why, f"{rate:,.0f}"))
+
     def _read(self, positions: np.ndarray) -> Tensor:
         # rows in the order of the file are kinder to the disk; the batch gets its own order back
         order = np.argsort(positions, kind="stable")
-        raw = torch.from_numpy(self.stamps.take(self.rows[positions[order]]))
+        if len(self._buffer) < len(positions):
+            self._buffer = np.empty((len(positions), *self.stamps.shape), dtype=self.stamps.dtype)
+        # one buffer for all batches: touching new memory is many times slower. Nobody else reads meanwhile, and index_select copies
+        raw = torch.from_numpy(self.stamps.take(self.rows[positions[order]], out=self._buffer[: len(positions)]))
         if self.device.type == "cuda":
             raw = raw.pin_memory()
         images = self._normalised(raw, positions[order])
@@ -86,6 +115,39 @@ class DeviceStamps:
     def _normalised(self, raw: Tensor, positions: np.ndarray) -> Tensor:
         sky = None if self.sky is None else [torch.from_numpy(column[positions]) for column in self.sky]
         return apply_normalisation(self.normalisation, raw.to(self.device, non_blocking=True), *(sky or (None, None)))
+
+
+def choose_kind(count: int, stamps: Stamps, budget_bytes: int, placement: str = "auto") -> str | None:
+    """How `count` stamps are kept on the device: ``float32`` (normalised), ``uint8`` (pictures, as stored), or None: they are streamed.
+
+    Raises
+    ------
+    ModelError
+        A placement other than auto, resident and streamed.
+    """
+    if placement not in PLACEMENTS:
+        raise ModelError(f"stamps: {placement!r} is no placement; choose {', '.join(PLACEMENTS)} (compute.stamps)")
+    if placement == "streamed":
+        return None
+    fitting = [kind for kind in _kinds(stamps) if _bytes(count, stamps, kind) <= budget_bytes]
+    # asked to keep what does not fit, it takes the smallest
+    return fitting[0] if fitting else _kinds(stamps)[-1] if placement == "resident" else None
+
+
+def _kinds(stamps: Stamps) -> tuple[str, ...]:
+    return ("float32", "uint8") if np.dtype(stamps.dtype) == np.uint8 else ("float32",)
+
+
+def _bytes(count: int, stamps: Stamps, kind: str) -> int:
+    return count * int(np.prod(stamps.shape)) * np.dtype(kind).itemsize
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.3g} MB" if count < 1e7 else f"{count / 1e6:,.0f} MB"
+
+
+def _shape(stamps: Stamps) -> str:
+    return "x".join(map(str, stamps.shape))
 
 
 def sky_columns(stamps: Stamps, rows: np.ndarray, normalisation: Mapping[str, Any], *, strict: bool = True) -> tuple[np.ndarray, np.ndarray] | None:
@@ -116,13 +178,3 @@ def check_pixels(raw: np.ndarray, ids: np.ndarray) -> None:
     for mask, what in ((nonfinite, "NaN or infinite pixels"), (constant, "the same value in every pixel")):
         if mask.any():
             raise ModelError(f"usable stamp(s) with {what}: {name_some(ids[mask])}; their status should say so: cut them again, or leave them out")
-
-
-def memory_budget(device: torch.device, memory_mb: int | None = None) -> int:
-    """Bytes that the stamps may take on the device: half of `memory_mb`, else half of what is free there."""
-    if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
-        return free // 2
-    if memory_mb is not None:
-        return memory_mb * 2**20 // 2
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

@@ -11,8 +11,9 @@ import numpy as np
 from tuningfork import tables
 from tuningfork.inference.compose import compose, held_out_of, learned_rows, prediction_table
 from tuningfork.inference.load import load_model
+from tuningfork.inference.partial import forget
 from tuningfork.inference.predict import predict
-from tuningfork.samples.build import fold_split
+from tuningfork.samples.folds import fold_split
 from tuningfork.stamps.resized import resized
 from tuningfork.stamps.store import StampSet
 
@@ -26,7 +27,9 @@ adapted = model.info["training"].get("adapt_to") or {}
 beside = adapted.get("sample") == snakemake.wildcards.sample
 # a network that learns without labels, and the second sample of an adaptation, have learned from unlabelled rows too
 learned = learned_rows(objects, unlabelled=beside or model.unsupervised) if own or beside else None
-options = {"threads": snakemake.threads, "galaxy_id": galaxies, "shifts_px": spec["shifts_px"]}
+resume = Path("resume/predictions") / f"{snakemake.wildcards.model}.{snakemake.wildcards.sample}"
+kept = {"resume_dir": resume, "resume_key": [snakemake.params.code, snakemake.params.frozen]}
+options = {"threads": snakemake.threads, "galaxy_id": galaxies, "shifts_px": spec["shifts_px"], **kept}
 networks = zip(files.weights, spec["sizes"], strict=True)
 main, *others = [predict(load_model(Path(path).parent), resized(stamps, size), ids, **options) for path, size in networks]
 members, folds = others[: spec["members"]], others[spec["members"] :]
@@ -34,3 +37,4 @@ held_out = [held_out_of(ids, {"object_id": ids, "split": fold_split(objects, num
 columns = compose(main, model.targets, split, folds, np.stack(held_out, axis=1) if folds else None, learned, members)
 meta = {"model": snakemake.wildcards.model, "sample": snakemake.wildcards.sample, "networks": 1 + len(others)}
 tables.write(prediction_table(columns, model.targets, model.task, meta), snakemake.output[0])
+forget(resume)

@@ -7,7 +7,7 @@ log = start(snakemake)
 from pathlib import Path
 
 from tuningfork.files import digest_of
-from tuningfork.samples.build import fold_split, refuse_leak
+from tuningfork.samples.folds import fold_split
 from tuningfork.stamps.resized import resized
 from tuningfork.stamps.store import StampSet
 from tuningfork.tables import read_columns
@@ -21,6 +21,8 @@ if training["fold"] is not None:
 name = snakemake.wildcards.model
 start_from = snakemake.params.parent
 if isinstance(start_from, str):
+    from tuningfork.samples.leaks import refuse_leak  # a tree of positions, for those trainings that need one
+
     refuse_leak(read_columns(files.parent_objects), objects)
 elif start_from:
     log.warning("what the network of %s was trained on is not known here: objects of this test set may be among it", files.parent)
@@ -46,6 +48,7 @@ train(
     memory_mb=snakemake.resources.mem_mb,
     votes=training.get("votes", "exclusive"),
     label_errors=training.get("label_errors"),
+    placement=snakemake.resources.stamps,
     adapt_to=adapt_to,
     adapt_stamps=resized(StampSet(files.adapt_stamps), size) if adapt_to else None,
     adapt_objects=read_columns(files.adapt_objects) if adapt_to else None,
