@@ -418,9 +418,18 @@ class Adaptation(Section):
     """A second sample whose features are made to look like the first one's while training (domain adaptation)."""
 
     sample: Name = Field(description="the sample to adapt to; its labels are not used")
-    method: Literal["mmd"] = Field("mmd", description="mmd: maximum mean discrepancy with five Gaussian kernels")
-    weight: Positive = Field(10.0, description="weight of the discrepancy beside the loss")
+    method: Literal["mmd", "coral", "dann"] = Field(
+        "mmd", description="mmd: maximum mean discrepancy with five Gaussian kernels; coral: distance of covariances; dann: an adversary tells the samples apart"
+    )
+    weight: Positive = Field(10.0, description="weight of the alignment beside the loss; if not given, 10 for mmd and 1 for the others")
     paired: bool = Field(False, description="take the same galaxy of both samples together (by galaxy_id); else at random")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weight_of_method(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "weight" not in values and values.get("method") in ("coral", "dann"):
+            return {**values, "weight": 1.0}
+        return values
 
 
 class Model(Section):

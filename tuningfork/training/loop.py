@@ -113,7 +113,7 @@ def train(
     adapt_stamps, adapt_objects, adapt_to
         Domain adaptation: stamps and table of a second sample, whose labels are not used, and the section of the configuration
         (``sample``, ``method``, ``weight``, ``paired``). The loss is then that of the first sample (of an autoencoder: the mean of both
-        samples') plus `weight` times the discrepancy of both samples' features in a batch.
+        samples') plus the alignment of both samples' features in a batch (`tuningfork.training.alignment`).
     processes
         As many processes of this machine, one for each GPU, train together: they are started here, unless torchrun has started them already
         (then this says nothing). A batch is that of the recipe, and shared among them; see `tuningfork.training.distributed`.
