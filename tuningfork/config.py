@@ -419,7 +419,8 @@ class Adaptation(Section):
 
     sample: Name = Field(description="the sample to adapt to; its labels are not used")
     method: Literal["mmd", "coral", "dann"] = Field(
-        "mmd", description="mmd: maximum mean discrepancy with five Gaussian kernels; coral: distance of covariances; dann: an adversary tells the samples apart"
+        "mmd",
+        description="mmd: maximum mean discrepancy with five Gaussian kernels; coral: distance of covariances; dann: an adversary tells the samples apart",
     )
     weight: Positive = Field(10.0, description="weight of the alignment beside the loss; if not given, 10 for mmd and 1 for the others")
     paired: bool = Field(False, description="take the same galaxy of both samples together (by galaxy_id); else at random")
