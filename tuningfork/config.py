@@ -446,6 +446,9 @@ class Model(Section):
     compare_to: tuple[Name, ...] = Field((), description="models whose predictions on the same rows are compared with this one's, pair by pair")
     predict: tuple[Name, ...] = Field((), description="further samples to predict")
     adapt_to: Adaptation | None = Field(None, description="domain adaptation to a second sample")
+    features: bool = Field(
+        False, description="write what goes into the last dense layer (of an autoencoder the latent means) for every stamp; judges an adaptation by it"
+    )
     evaluate_on: Name | None = Field(None, description="the sample on whose test rows it is judged; that of train if not given")
     claims: Claims | None = Field(None, description="what must be true of it, or the run fails")
 

@@ -72,7 +72,7 @@ def model_card(
     normalisation = json.dumps(model.get("normalisation"), sort_keys=True)
     recipe = json.dumps({k: v for k, v in training.items() if k not in (*facts, "n_train", "n_validation")}, sort_keys=True)
     lines += [f"- normalisation: `{normalisation}`", f"- recipe: `{recipe}`", ""]
-    lines += ["## Results", "", *_results(metrics), *_comparisons((metrics or {}).get("comparisons", {})), "## Limitations", ""]
+    lines += ["## Results", "", *_results(metrics), *_comparisons((metrics or {}).get("comparisons", {})), *_domains(metrics), "## Limitations", ""]
     lines += [f"- {text}" for text in [*_limits(model, metrics, simulated), *limitations]]
     if provenance:
         software = ", ".join(f"{name} {version}" for name, version in provenance.get("software", {}).items())
@@ -118,6 +118,11 @@ def _comparisons(comparisons: Mapping[str, Mapping[str, Any]]) -> list[str]:
             "",
         ]
     return lines
+
+
+def _domains(metrics: Mapping[str, Any] | None) -> list[str]:
+    found = (metrics or {}).get("domains")
+    return [*_table(wording.DOMAIN_HEADER, wording.domain_rows(found)), wording.domain_note(found), ""] if found else []
 
 
 def _limits(model: Mapping[str, Any], metrics: Mapping[str, Any] | None, simulated: bool) -> list[str]:
