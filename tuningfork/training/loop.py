@@ -35,8 +35,6 @@ __all__ = ["TrainingResult", "train"]
 
 log = logging.getLogger(__name__)
 LABELS, DRAWS, DROPOUT, WEIGHTS = range(4)
-SHARED_METHODS = ("mmd", "coral")
-"""Ways to adapt that are a function of both samples' features alone: of the features of all processes it is what it is in one."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +148,6 @@ def train(
     if handed and recipe.augmentation.flips:
         log.info("the sample is handed: no image is mirrored, in training and in prediction (recipe.augmentation.flips is turned off)")
         recipe = replace(recipe, augmentation=replace(recipe.augmentation, flips=False))
-    if group.size > 1 and adapt_to and adapt_to.get("method", "mmd") not in SHARED_METHODS:
-        raise ModelError(f"adapt_to.method: {adapt_to['method']} trains in one process only, not in {group.size}; set compute.gpu: 1, or take mmd")
     budget = memory_budget(where, memory_mb) // (2 if adapt_to else 1) // (group.size if where.type == "cpu" else 1)
     with group.joined(where), session(where, threads, seeds[DROPOUT] + group.rank):
         training_data = make_training_data(
