@@ -74,6 +74,28 @@ def prediction_input(w):
     return {**files, "weights": weights, "descriptions": descriptions}
 
 
+def features_input(w):
+    folder = f"results/models/{w.model}"
+    return {
+        **frozen_files(w.sample),
+        "weights": f"{folder}/weights.safetensors",
+        "description": f"{folder}/model.json",
+    }
+
+
+def domains_input(name):
+    """What tells whether an adaptation brought two samples together: their tables, and the features of the models that are compared."""
+    samples = wf.domains(name)
+    return {
+        "domain_objects": [frozen_files(sample)["objects"] for sample in samples],
+        "features": expand(
+            "results/models/{name}/features/{sample}.parquet",
+            name=[name, *wf.config.models[name].compare_to] if samples else [],
+            sample=samples,
+        ),
+    }
+
+
 def evaluation_input(w):
     model = wf.config.models[w.model]
     names = [w.model, *model.compare_to]
@@ -96,6 +118,7 @@ def evaluation_input(w):
         ),
         "description": f"results/models/{w.model}/model.json",
         **calibration_of(w.model),
+        **domains_input(w.model),
     }
 
 

@@ -89,6 +89,31 @@ rule calibrate_model:
         "../workflow/scripts/calibrate_model.py"
 
 
+rule extract_features:
+    input:
+        unpack(features_input),
+    output:
+        "results/models/{model}/features/{sample}.parquet",
+    log:
+        "logs/extract_features/{model}.{sample}.log",
+    benchmark:
+        "logs/extract_features/{model}.{sample}.benchmark.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: wf.config.compute.training_threads
+    resources:
+        **wf.gpu(),
+        mem_mb=wf.config.compute.training_mem_mb,
+        runtime=wf.config.compute.training_minutes,
+    params:
+        code=lambda w: wf.code("extract_features", *wf.network_modules(w.model)),
+        frozen=lambda w: frozen([w.sample], "stamps"),
+    message:
+        "Extracting the features of {wildcards.sample} with {wildcards.model}"
+    script:
+        "../workflow/scripts/extract_features.py"
+
+
 rule evaluate_model:
     input:
         unpack(evaluation_input),

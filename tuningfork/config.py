@@ -428,9 +428,19 @@ class Adaptation(Section):
     """A second sample whose features are made to look like the first one's while training (domain adaptation)."""
 
     sample: Name = Field(description="the sample to adapt to; its labels are not used")
-    method: Literal["mmd"] = Field("mmd", description="mmd: maximum mean discrepancy with five Gaussian kernels")
-    weight: Positive = Field(10.0, description="weight of the discrepancy beside the loss")
+    method: Literal["mmd", "coral", "dann"] = Field(
+        "mmd",
+        description="mmd: maximum mean discrepancy with five Gaussian kernels; coral: distance of covariances; dann: an adversary tells the samples apart",
+    )
+    weight: Positive = Field(10.0, description="weight of the alignment beside the loss; if not given, 10 for mmd and 1 for the others")
     paired: bool = Field(False, description="take the same galaxy of both samples together (by galaxy_id); else at random")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weight_of_method(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "weight" not in values and values.get("method") in ("coral", "dann"):
+            return {**values, "weight": 1.0}
+        return values
 
 
 class WeightsFile(Section):
@@ -490,6 +500,9 @@ class Model(Section):
     compare_to: tuple[Name, ...] = Field((), description="models whose predictions on the same rows are compared with this one's, pair by pair")
     predict: tuple[Name, ...] = Field((), description="further samples to predict")
     adapt_to: Adaptation | None = Field(None, description="domain adaptation to a second sample")
+    features: bool = Field(
+        False, description="write what goes into the last dense layer (of an autoencoder the latent means) for every stamp; judges an adaptation by it"
+    )
     evaluate_on: Name | None = Field(None, description="the sample on whose test rows it is judged; that of train if not given")
     claims: Claims | None = Field(None, description="what must be true of it, or the run fails")
 

@@ -6,7 +6,7 @@ Everything is computed in `tuningfork.analysis` and drawn in `tuningfork.publish
 import csv
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tuningfork.analysis.coverage import coverage_report
+from tuningfork.analysis.domains import judge_domains as judge
 from tuningfork.analysis.evaluate import compare, evaluate
 from tuningfork.analysis.rows import Rows, join
 from tuningfork.predicted import SIGMA
@@ -94,6 +95,41 @@ def evaluate_model(
     # The model it started from comes first, so that a row of pictures goes from before to after.
     latents = {model: block for model in [*others, name] if (block := latents_of(found[model].predictions)) is not None}
     return Evaluation(found[name], stamps, metrics, spec, latents if name in latents else {})
+
+
+def judge_domains(
+    objects: Sequence[Mapping[str, np.ndarray]], features: Mapping[str, Sequence[Mapping[str, np.ndarray]]], spec: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Whether an adaptation brought two samples together; None where they have too few test galaxies.
+
+    Parameters
+    ----------
+    objects
+        Columns of the objects of the first and the second sample. Their test rows are judged, labelled or not.
+    features
+        Model name -> columns of its features of both samples; the adapted model first.
+    spec
+        ``domains`` (names of the samples) and ``seed``.
+    """
+    shown = [_sides_of(table) == "test" for table in objects]
+    galaxies = tuple(np.asarray(table.get("galaxy_id", table["object_id"]))[test] for table, test in zip(objects, shown, strict=True))
+    blocks = {name: [_features_of(table, at) for table, at in zip(pair, objects, strict=True)] for name, pair in features.items()}
+    pairs = {name: (pair[0][shown[0]], pair[1][shown[1]]) for name, pair in blocks.items()}
+    found = judge(pairs, (galaxies[0], galaxies[1]), seed=spec["seed"])
+    return found and {"samples": list(spec["domains"]), "split": "test", "groups": "galaxy_id", **found}
+
+
+def _sides_of(objects: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The side of the split of every object; of those without a label, that of its group."""
+    split = np.asarray(objects["split"]).astype(str)
+    return np.where(split == "unlabelled", np.asarray(objects["side"]).astype(str), split) if "side" in objects else split
+
+
+def _features_of(table: Mapping[str, np.ndarray], objects: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Features (N, F) in the order of the objects."""
+    place = {name: row for row, name in enumerate(np.asarray(table["object_id"]).tolist())}
+    names = sorted((name for name in table if re.fullmatch(r"f_\d+", name)), key=lambda name: int(name[2:]))
+    return np.column_stack([np.asarray(table[name], float) for name in names])[[place[name] for name in np.asarray(objects["object_id"]).tolist()]]
 
 
 def latents_of(predictions: Mapping[str, np.ndarray]) -> np.ndarray | None:

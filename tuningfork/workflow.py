@@ -81,6 +81,18 @@ class Workflow:
         pairs |= {(other, self.evaluated_on(name)): None for name, model in self.config.models.items() for other in model.compare_to}
         return list(pairs)
 
+    def features(self) -> list[tuple[str, str]]:
+        """Pairs (model, sample) whose features are written: of the models that ask for it, and of those that such an adapted one is compared with."""
+        pairs = {(name, sample): None for name, sample in self.predictions() if self.config.models[name].features}
+        for name, model in self.config.models.items():
+            pairs |= {(other, sample): None for sample in self.domains(name) for other in (name, *model.compare_to)}
+        return list(pairs)
+
+    def domains(self, name: str) -> list[str]:
+        """The two samples of an adapted model that says what its features are; none for other models."""
+        model = self.config.models[name]
+        return [model.train, model.adapt_to.sample] if model.adapt_to and model.features else []
+
     def evaluated_on(self, name: str) -> str:
         """The sample on whose test rows a model is judged."""
         model = self.config.models[name]
@@ -110,6 +122,7 @@ class Workflow:
         files += [f"results/models/{name}/metrics.json" for name in self.config.models if self._is_labelled(self.evaluated_on(name))]
         files += [f"results/models/{name}/checks.json" for name, model in self.config.models.items() if model.claims]
         files += [f"results/models/{model}/predictions/{sample}.parquet" for model, sample in self.predictions()]
+        files += [f"results/models/{model}/features/{sample}.parquet" for model, sample in self.features()]
         files += [f"results/samples/{name}/figures/stamps.png" for name in self.samples()]
         return files
 
@@ -222,6 +235,7 @@ class Workflow:
             **({"label_errors": dict(sample.label_errors)} if sample.label_errors else {}),
             "histories": [name, *self.folds(name), *self.members(name), *model.compare_to],
             "simulated": self.simulated(judged),
+            **({"domains": domains} if (domains := self.domains(name)) else {}),
         }
 
     def publication(self, name: str) -> dict[str, Any]:

@@ -133,3 +133,18 @@ def test_page_and_card_of_a_regression():
     report = evaluate(objects, predictions, targets=["p_smooth"], task="regression", seed=0, resamples=50)
     assert "NMAD, p_smooth" in metrics_page(report)
     assert "NMAD, p_smooth" in model_card(MODEL | {"task": "regression", "targets": ["p_smooth"]}, report)
+
+
+def test_what_is_left_of_the_difference_of_two_samples_is_on_the_page_and_the_card(report):
+    entry = {"value": 0.61, "lo": 0.55, "hi": 0.67, "n": 90, "n_groups": 60}
+    domains = {
+        "samples": ["south", "north"],
+        "classifier": "logistic regression",
+        "n": [60, 30],
+        "auc": {"adapted": entry, "plain": {**entry, "value": 0.93}},
+        "change": {"plain": {**entry, "value": -0.32, "significant": True}},
+    }
+    for text in (metrics_page(report | {"domains": domains}), model_card(MODEL, report | {"domains": domains})):
+        assert "telling the samples apart" in text and "0.61" in text and "0.93" in text and "-0.32" in text
+        assert "Logistic regression; test rows: 60 of south and 30 of north, labelled or not." in text
+    assert "telling the samples apart" not in model_card(MODEL, report) + metrics_page(report)

@@ -36,7 +36,13 @@ CASES = {
     "rmse": ("toy", {"loss": "rmse", "ema": 0.9, "schedule": "cosine", "batch_size": 8, "draws_per_epoch": 1.5}, {"task": "regression", "targets": ["size"]}),
     "normed": ("normed", {"batch_size": 9, "optimizer": {"name": "sgd", "learning_rate": 0.005}}, {}),
     "single": ("toy", {"batch_size": 1, "augmentation": {"d4": True, "flips": True}}, {}),
-    "adapted": ("toy", {**SURVEY_RECIPE, "loss": "cross_entropy", "batch_size": 9}, {"adapt": True}),
+    "adapted": ("toy", {**SURVEY_RECIPE, "loss": "cross_entropy", "batch_size": 9}, {"adapt": {"method": "mmd", "paired": True}}),
+    # plain steps: with Adam the size of the adversary's gradient would not matter
+    "adversary": (
+        "toy",
+        {**SURVEY_RECIPE, "loss": "cross_entropy", "batch_size": 9, "optimizer": {"name": "sgd", "learning_rate": 0.1}},
+        {"adapt": {"method": "dann", "weight": 30.0}},
+    ),
 }
 """Networks without dropout: what several processes do then is what one does, up to rounding."""
 
@@ -46,10 +52,10 @@ def fit(folder: Path, case: str, **more):
     registry._BUILDERS.update({"toy": toy_learner, "normed": normed_learner})
     network, recipe, changes = CASES[case]
     given = {"network": {"name": network}, "task": "fractions", "targets": TARGETS, "seed": 5, "threads": 1, "device": "cpu", **changes, **more}
-    if given.pop("adapt", False):
+    if adapt := given.pop("adapt", None):
         (stamps, objects), (second, others) = make_survey(45), make_survey(45, second=True)
         given |= {"targets": CLASSES, "task": "classes", "adapt_stamps": second, "adapt_objects": others}
-        given |= {"adapt_to": {"sample": "north", "method": "mmd", "weight": 1.0, "paired": True}}
+        given |= {"adapt_to": {"sample": "north", "weight": 1.0, **adapt}}
     else:
         shard, objects = make_objects(55)
         stamps = ArrayStamps(shard.object_id, shard.pixels, shard.status, shard.scalars)

@@ -104,12 +104,13 @@ def test_stopped_after_every_single_step_it_gets_to_the_same_weights(tmp_path, m
     assert outcome(tmp_path / "cut", last[0]) == whole
 
 
-def test_stopped_after_every_step_of_an_adaptation_as_well(tmp_path, monkeypatch):
-    whole = group_cases.fit(tmp_path / "whole", "adapted")
+@pytest.mark.parametrize("case", ["adapted", "adversary"])
+def test_stopped_after_every_step_of_an_adaptation_as_well(tmp_path, monkeypatch, case):
+    whole = group_cases.fit(tmp_path / "whole", case)
     last = []
-    stops = until_done(lambda: last.append(group_cases.fit(tmp_path / "cut", "adapted")), monkeypatch)
+    stops = until_done(lambda: last.append(group_cases.fit(tmp_path / "cut", case)), monkeypatch)
     assert stops == 2 * 3 + 2 and len(whole.history) == 2
-    assert sha256_of(tmp_path / "cut/adapted/weights.safetensors") == sha256_of(tmp_path / "whole/adapted/weights.safetensors")
+    assert sha256_of(tmp_path / f"cut/{case}/weights.safetensors") == sha256_of(tmp_path / f"whole/{case}/weights.safetensors")
     assert [{**row, "seconds": 0} for row in last[0].history] == [{**row, "seconds": 0} for row in whole.history]
 
 

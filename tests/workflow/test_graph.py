@@ -158,7 +158,7 @@ def test_every_rule_says_what_it_needs(repository: Path) -> None:
 
 def test_rules_that_train_or_predict_ask_for_their_gpu(repository: Path) -> None:
     asks = {name for name, body in _rules(repository).items() if "**wf.gpu()" in body}
-    assert asks == {"train_model", "predict"}
+    assert asks == {"train_model", "predict", "extract_features"}
 
 
 def test_gpu_model_and_partition_come_from_the_configuration(repository: Path) -> None:

@@ -165,7 +165,12 @@ def test_the_stamps_are_what_the_configuration_asks(finished: Path) -> None:
 def test_the_adaptation_saw_the_second_survey_and_not_its_labels(finished: Path) -> None:
     description = json.loads((finished / "results/models/vae/model.json").read_text())
     assert "bass-mzls" in json.dumps(description)
-    assert json.loads((finished / "results/models/vae/metrics.json").read_text())
+    domains = json.loads((finished / "results/models/vae/metrics.json").read_text())["domains"]
+    assert domains["samples"] == ["decals", "bass-mzls"] and 0 <= domains["auc"]["vae"]["value"] <= 1 and min(domains["n"]) >= 5
+    for sample in domains["samples"]:
+        features = read_columns(finished / f"results/models/vae/features/{sample}.parquet")
+        assert sorted(features["object_id"]) == sorted(read_columns(finished / f"results/samples/{sample}/selected.parquet", ["object_id"])["object_id"])
+        assert np.array_equal(np.isfinite(features["f_003"]), np.isin(features["status"], ["ok", "partial"]))
 
 
 def test_nothing_can_pass_as_real(finished: Path) -> None:

@@ -28,6 +28,8 @@ PARTS = {
     "reconstruction": "squared error of the reconstruction",
     "kl": "divergence of the latents (nats)",
     "discrepancy": "discrepancy of the samples",
+    "domain_loss": "cross-entropy of the domains (nats)",
+    "domain_accuracy": "accuracy of the domains",
 }
 """Parts of a validation loss, as a history names them."""
 

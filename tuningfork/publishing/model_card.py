@@ -71,7 +71,8 @@ def model_card(
     normalisation = json.dumps(model.get("normalisation"), sort_keys=True)
     recipe = json.dumps({k: v for k, v in training.items() if k not in (*facts, "n_train", "n_validation")}, sort_keys=True)
     lines += [f"- normalisation: `{normalisation}`", f"- recipe: `{recipe}`", ""]
-    lines += ["## Results", "", *_results(metrics), *_comparisons((metrics or {}).get("comparisons", {})), *_uncertainty(metrics), "## Limitations", ""]
+    lines += ["## Results", "", *_results(metrics), *_comparisons((metrics or {}).get("comparisons", {})), *_uncertainty(metrics), *_domains(metrics)]
+    lines += ["## Limitations", ""]
     lines += [f"- {text}" for text in [*_limits(model, metrics, simulated), *limitations]]
     if provenance:
         software = ", ".join(f"{name} {version}" for name, version in provenance.get("software", {}).items())
@@ -134,6 +135,11 @@ def _uncertainty(metrics: Mapping[str, Any] | None) -> list[str]:
     if not found:
         return []
     return ["### Sets and intervals, probabilities", "", uncertainty.report_note(found), "", *_table(("", "test rows"), uncertainty.report_rows(found))]
+
+
+def _domains(metrics: Mapping[str, Any] | None) -> list[str]:
+    found = (metrics or {}).get("domains")
+    return [*_table(wording.DOMAIN_HEADER, wording.domain_rows(found)), wording.domain_note(found), ""] if found else []
 
 
 def _limits(model: Mapping[str, Any], metrics: Mapping[str, Any] | None, simulated: bool) -> list[str]:

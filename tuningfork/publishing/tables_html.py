@@ -37,6 +37,9 @@ def metrics_page(report: Mapping[str, Any], title: str | None = None) -> str:
     body = [_simulated_banner(report)]
     for found in report.get("comparisons", {}).values():
         body.append(_comparison(found))
+    if domains := report.get("domains"):
+        body.append("<h2>What is left of the difference of the samples</h2>")
+        body.append(_table(wording.DOMAIN_HEADER, wording.domain_rows(domains)) + f'<p class="note">{escape(wording.domain_note(domains))}</p>')
     sections = {key: s for key, s in report["sections"].items() if s}
     if not sections:
         body.append("<p>No labelled rows that the network had not seen.</p>")

@@ -58,6 +58,22 @@ def interval(entry: Mapping[str, Any]) -> str:
     return f"{number(entry['value'])} [{number(entry['lo'])}, {number(entry['hi'])}]"
 
 
+def domain_rows(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(model, AUC of telling the samples apart, change by the adaptation): the adapted model first, as `metrics.json` has them under ``domains``."""
+    changes = found["change"]
+    return [(name, interval(entry), interval(changes[name]) if name in changes else "") for name, entry in found["auc"].items()]
+
+
+DOMAIN_HEADER = ("model", "AUC of telling the samples apart (0.5: nothing does)", "adapted model minus this")
+
+
+def domain_note(found: Mapping[str, Any]) -> str:
+    """What the rows of `domain_rows` rest on."""
+    first, second = found["samples"]
+    rows = " and ".join(f"{count} of {name}" for count, name in zip(found["n"], (first, second), strict=True))
+    return f"{found['classifier'].capitalize()}; test rows: {rows}, labelled or not. Intervals from resampled galaxies."
+
+
 def comparison_rows(section: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """(who, headline, difference of the network from it): floor first, then the network, then the baselines from best to worst."""
     rows = [(f"noise floor of the labels ({_floor_words(name, entry)})", interval(entry), "") for name, entry in section.get("floor", {}).items()]

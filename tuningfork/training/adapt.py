@@ -9,15 +9,15 @@ import numpy as np
 import torch
 
 from tuningfork.errors import ModelError
+from tuningfork.training.alignment import METHODS
 from tuningfork.training.arrays import Stamps, name_some
 from tuningfork.training.data import TrainingData, galaxies, usable_rows
+from tuningfork.training.discrepancy import FEWEST
 from tuningfork.training.pixels import DeviceStamps
 
 __all__ = ["SecondSample", "make_second_sample"]
 
 log = logging.getLogger(__name__)
-FEWEST = 2
-"""Images that a discrepancy needs."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,10 @@ class SecondSample:
     Attributes
     ----------
     name : str
+    method : str
+        One of `tuningfork.training.alignment.METHODS`.
     weight : float
-        Of the discrepancy beside the loss.
+        Of the alignment beside the loss.
     object_id : ndarray of str, shape (M,)
     train, validation : ndarray of int
         Positions in `images`.
@@ -39,6 +41,7 @@ class SecondSample:
     """
 
     name: str
+    method: str
     weight: float
     object_id: np.ndarray
     train: np.ndarray
@@ -81,7 +84,7 @@ def make_second_sample(
     stamps, second
         Stamps and table of the second sample; labels are not looked at, so labelled and unlabelled rows count alike.
     adapt_to
-        ``weight``, ``paired``, ``method`` (mmd) and the ``sample``'s name.
+        ``method`` (default mmd), ``weight`` (default: the method's), ``paired``, and the ``sample``'s name.
     budget_bytes, placement
         Where the stamps are kept, see `DeviceStamps`.
 
@@ -92,8 +95,9 @@ def make_second_sample(
         the training what the first keeps for its test), too few rows, or no pair where pairs are asked for.
     """
     name = str(adapt_to.get("sample", "second sample"))
-    if adapt_to.get("method", "mmd") != "mmd":
-        raise ModelError(f"adapt_to.method: {adapt_to['method']!r} is not known; the method is mmd")
+    method = str(adapt_to.get("method", "mmd"))
+    if method not in METHODS:
+        raise ModelError(f"adapt_to.method: {method!r} is not known; the methods are {', '.join(METHODS)}")
     if tuple(stamps.shape) != tuple(data.images.stamps.shape) or np.dtype(stamps.dtype) != np.dtype(data.images.stamps.dtype):
         have, wanted = (f"{'x'.join(map(str, s.shape))} {np.dtype(s.dtype)}" for s in (stamps, data.images.stamps))
         raise ModelError(f"adapt_to: stamps of {name} are {have}, those that are trained on {wanted}: give both samples the same bands, pixels and format")
@@ -107,7 +111,7 @@ def make_second_sample(
     partner = _partners(data, galaxies(second)[chosen], train, name) if adapt_to.get("paired", False) else None
     images = DeviceStamps(stamps, stamps.index_of(ids), data.normalisation, device, budget_bytes, placement)
     log.info("adapting to %s: %d training and %d validation stamps", name, len(train), len(validation))
-    return SecondSample(name, float(adapt_to.get("weight", 10.0)), ids, train, validation, images, partner)
+    return SecondSample(name, method, float(adapt_to.get("weight", METHODS[method])), ids, train, validation, images, partner)
 
 
 def _partners(data: TrainingData, galaxy: np.ndarray, train: np.ndarray, name: str) -> np.ndarray:

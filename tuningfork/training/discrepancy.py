@@ -1,10 +1,12 @@
-"""How far apart two sets of features are: the maximum mean discrepancy with several Gaussian kernels, as paper D aligns two surveys."""
+"""How far apart two sets of features are: the maximum mean discrepancy, as paper D aligns two surveys, and the distance of their covariances (CORAL)."""
 
 import torch
 from torch import Tensor
 
-__all__ = ["mmd"]
+__all__ = ["FEWEST", "coral", "mmd"]
 
+FEWEST = 2
+"""Rows that a set needs to have a spread."""
 KERNELS = 5
 
 
@@ -45,3 +47,28 @@ def mmd(first: Tensor, second: Tensor, *, unbiased: bool = False) -> Tensor:
     else:
         a, b = within_first.mean(), within_second.mean()
     return a + b - 2 * between.mean()
+
+
+def coral(first: Tensor, second: Tensor) -> Tensor:
+    """Squared Frobenius distance of the covariances of two sets, over 4 F^2: the loss of Deep CORAL (Sun & Saenko 2016, ECCV workshops, eq. 1).
+
+    The covariances are those with n - 1 (their eq. 2 and 3). Means are not compared, and features ten times as large count ten thousand times:
+    the published loss is like that.
+
+    Parameters
+    ----------
+    first : Tensor, shape (n, F)
+    second : Tensor, shape (m, F)
+        At least two rows each.
+
+    Returns
+    -------
+    Tensor
+        A float32 number, at least 0; taken in float64, since it is a small difference of large sums. Of the (n + m)^2 inner products of rows,
+        not of F^2 covariances: batches are smaller than feature vectors.
+    """
+    rows = torch.cat([(part.double() - part.double().mean(dim=0)) / (len(part) - 1) ** 0.5 for part in (first, second)])
+    sign = torch.cat([rows.new_ones(len(first)), -rows.new_ones(len(second))])
+    # |A'A - B'B|^2 = |AA'|^2 + |BB'|^2 - 2 |AB'|^2
+    squared = sign @ (rows @ rows.T).square() @ sign
+    return (squared / (4 * first.shape[1] ** 2)).clamp_min(0).float()

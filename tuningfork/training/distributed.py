@@ -9,7 +9,7 @@ rounding, but for dropout and the draws of latents, which each process has of it
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -96,6 +96,13 @@ class Group:
         rows = [other[: part.stop - part.start] for other, part in zip(found, parts, strict=True)]
         rows[self.rank] = own
         return torch.cat(rows)
+
+    def once(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Gradients that every process has of the whole batch, `size` times as large as they should be: as they should be, and alike to the last bit."""
+        for parameter in parameters if self.size > 1 else ():
+            if parameter.grad is not None:
+                distributed.all_reduce(parameter.grad)
+                parameter.grad /= self.size**2
 
     def most(self, value: int) -> int:
         """The largest of all processes' values; on the CPU, so that no GPU is waited for."""

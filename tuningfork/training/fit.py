@@ -12,11 +12,11 @@ from tqdm import tqdm
 
 from tuningfork.errors import Interrupted, ModelError
 from tuningfork.training.adapt import SecondSample
+from tuningfork.training.alignment import make_aligner
 from tuningfork.training.arrays import name_some
 from tuningfork.training.augmentation import augment
 from tuningfork.training.data import TrainingData
 from tuningfork.training.device import autocast
-from tuningfork.training.discrepancy import mmd
 from tuningfork.training.distributed import Group
 from tuningfork.training.draws import epoch_order
 from tuningfork.training.ema import WeightAverage
@@ -67,8 +67,11 @@ class Fit:
     def __post_init__(self) -> None:
         self.generator = torch.Generator().manual_seed(self.seed)
         self.objective = make_objective(self.recipe, self.task, self.module, features=self.second is not None)
-        self.columns = (*HISTORY, *self.objective.columns, *(("discrepancy",) if self.second else ()))
-        self.optimizer = make_optimizer(self.module, self.recipe)
+        self.aligner = None
+        if self.second is not None:
+            self.aligner = make_aligner(self.second.method, self.second.weight, self.recipe, self.objective.n_features, self.seed, self.device)
+        self.columns = (*HISTORY, *self.objective.columns, *(self.aligner.columns if self.aligner else ()))
+        self.optimizer = make_optimizer(self.module, self.recipe, self._beside)
         batches = len(epoch_order(self.data.train, self.recipe, torch.Generator()))
         self.total_steps = batches * self.recipe.epochs
         self.warm_up = warm_up_steps(self.recipe.warm_up_epochs, batches)
@@ -95,6 +98,8 @@ class Fit:
         self.module.load_state_dict(state["module"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
+        if self.aligner is not None:
+            self.aligner.load_state_dict(state["aligner"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"].cpu())
         restore_generators(state, self.group, self.device)
@@ -121,6 +126,8 @@ class Fit:
             }
             if self.average is not None:
                 state["average"] = self.average.state_dict()
+            if self.aligner is not None:
+                state["aligner"] = self.aligner.state_dict()
             self.resume_folder.save(state)
         self.interruption.saved()
         self.group.wait()
@@ -157,6 +164,17 @@ class Fit:
             )
             if self._wish() is Wish.STOP:
                 self._stop(f"epoch {epoch}")
+
+    @property
+    def _beside(self) -> list[nn.Parameter]:
+        """What learns beside the network."""
+        return self.aligner.parameters() if self.aligner else []
+
+    @property
+    def _progress(self) -> float:
+        """Part of the training that is done, were it to take all its epochs."""
+        steps = (0, 0) if self.under_way is None else (len(self.under_way.order), len(self.under_way.losses))
+        return (len(self.history) * steps[0] + steps[1]) / self.total_steps
 
     @property
     def _seconds(self) -> float:
@@ -238,12 +256,13 @@ class Fit:
         first, second = self._call(images, other)
         if self.group.size > 1:
             first, second = self._whole(first, len(rows)), None if second is None or beside is None else self._whole(second, len(beside))
-        loss = self._total(first, second, targets, epoch)[0]
+        loss = self._total(first, second, targets, epoch, self._progress)[0]
         if self.device.type == "cpu" and not torch.isfinite(loss):
             self._diverged(rows, epoch, first.values)
         self.optimizer.zero_grad(set_to_none=True)
         # the gradients of several processes are averaged, and their sum is wanted
         (loss * self.group.size if self.group.size > 1 else loss).backward()
+        self.group.once(self._beside)
         self.optimizer.step()
         if self.average is not None:
             self.average.update()
@@ -269,16 +288,18 @@ class Fit:
             values, features = self.objective.rows(self.learner, both)
         return Rows(values[:count], None if features is None else features[:count]), Rows(values[count:], None if features is None else features[count:])
 
-    def _total(self, first: Rows, second: Rows | None, targets: torch.Tensor, epoch: int | None) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The loss, and the discrepancy that it has in it."""
+    def _total(
+        self, first: Rows, second: Rows | None, targets: torch.Tensor, epoch: int | None = None, progress: float | None = None
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The loss, and what is reported of the alignment in it; as weighted in this epoch and at this part of the training, else the whole of both."""
         loss = self.objective.loss(first.values, targets, epoch)
-        if second is None or self.second is None:
-            return loss, None
+        if second is None or self.aligner is None:
+            return loss, {}
         if self.recipe.unsupervised:
             loss = (loss + self.objective.loss(second.values, None, epoch)) / 2
         assert first.features is not None and second.features is not None
-        discrepancy = mmd(first.features, second.features, unbiased=self.recipe.alignment.estimator == "unbiased")
-        return loss + self.second.weight * discrepancy, discrepancy
+        aligned = self.aligner.loss(first.features, second.features, progress)
+        return loss + aligned.loss, aligned.parts
 
     @torch.inference_mode()
     def validate(self) -> tuple[float, dict[str, float]]:
@@ -286,12 +307,12 @@ class Fit:
         first = self._rows_of(self.source or self.judged, self.data.images, self.data.validation)
         second = None if self.second is None else self._rows_of(self.judged, self.second.images, self.second.validation)
         targets = self.data.targets[torch.from_numpy(self.data.validation).to(self.device)]
-        total, discrepancy = self._total(_thinned(first), None if second is None else _thinned(second), targets, None)
+        total, aligned = self._total(_thinned(first), None if second is None else _thinned(second), targets)
         loss = float(total)
         if not np.isfinite(loss):
             self._diverged(self.data.validation, len(self.history) + 1, first.values)
         values = first.values if second is None else torch.cat([first.values, second.values])
-        return loss, self.objective.parts(values) | ({} if discrepancy is None else {"discrepancy": float(discrepancy)})
+        return loss, self.objective.parts(values) | {name: float(value) for name, value in aligned.items()}
 
     @torch.inference_mode()
     def active_units(self) -> int:

@@ -37,8 +37,6 @@ __all__ = ["TrainingResult", "train"]
 
 log = logging.getLogger(__name__)
 LABELS, DRAWS, DROPOUT, WEIGHTS = range(4)
-SHARED_METHODS = ("mmd", "coral")
-"""Ways to adapt that are a function of both samples' features alone: of the features of all processes it is what it is in one."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,7 @@ def train(
     adapt_stamps, adapt_objects, adapt_to
         Domain adaptation: stamps and table of a second sample, whose labels are not used, and the section of the configuration
         (``sample``, ``method``, ``weight``, ``paired``). The loss is then that of the first sample (of an autoencoder: the mean of both
-        samples') plus `weight` times the discrepancy of both samples' features in a batch.
+        samples') plus the alignment of both samples' features in a batch (`tuningfork.training.alignment`).
     processes
         As many processes of this machine, one for each GPU, train together: they are started here, unless torchrun has started them already
         (then this says nothing). A batch is that of the recipe, and shared among them; see `tuningfork.training.distributed`.
@@ -166,8 +164,6 @@ def train(
     if handed and recipe.augmentation.flips:
         log.info("the sample is handed: no image is mirrored, in training and in prediction (recipe.augmentation.flips is turned off)")
         recipe = replace(recipe, augmentation=replace(recipe.augmentation, flips=False))
-    if group.size > 1 and adapt_to and adapt_to.get("method", "mmd") not in SHARED_METHODS:
-        raise ModelError(f"adapt_to.method: {adapt_to['method']} trains in one process only, not in {group.size}; set compute.gpu: 1, or take mmd")
     budget = memory_budget(where, memory_mb) // (2 if adapt_to else 1) // (group.size if where.type == "cpu" else 1)
     with group.joined(where), session(where, threads, seeds[DROPOUT] + group.rank):
         training_data = make_training_data(

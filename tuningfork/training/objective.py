@@ -9,7 +9,7 @@ from tuningfork.errors import ModelError
 from tuningfork.training.losses import make_loss
 from tuningfork.training.recipe import Elbo, Recipe
 
-__all__ = ["ElboObjective", "Objective", "Rows", "Supervised", "kl_divergence", "make_objective"]
+__all__ = ["ElboObjective", "Objective", "Rows", "Supervised", "kl_divergence", "last_dense", "make_objective"]
 
 
 class Rows(NamedTuple):
@@ -20,9 +20,10 @@ class Rows(NamedTuple):
 
 
 class Objective(Protocol):
-    """A loss that can be taken over any rows: of a batch while training, of the whole set for validation."""
+    """A loss that can be taken over any rows: of a batch while training, of the whole set for validation; `n_features` is 0 where none are wanted."""
 
     columns: tuple[str, ...]
+    n_features: int
 
     def rows(self, module: nn.Module, images: Tensor, generator: torch.Generator | None = None) -> Rows:
         """Call the network for images (n, C, H, W)."""
@@ -55,10 +56,10 @@ def make_objective(recipe: Recipe, task: str, module: nn.Module, *, features: bo
     if recipe.unsupervised:
         if not is_autoencoder:
             raise ModelError(f"recipe.loss: elbo trains an autoencoder (network galaxy-vae); {name} gives no image back")
-        return ElboObjective(recipe.elbo)
+        return ElboObjective(recipe.elbo, int(module.latent))  # type: ignore[arg-type]
     if is_autoencoder:
         raise ModelError(f"recipe.loss: {name} is an autoencoder and learns with loss elbo, not {recipe.loss}")
-    return Supervised(recipe, task, _last_dense(module, name) if features else None)
+    return Supervised(recipe, task, last_dense(module, name) if features else None)
 
 
 class Supervised:
@@ -66,7 +67,8 @@ class Supervised:
 
     columns: tuple[str, ...] = ()
 
-    def __init__(self, recipe: Recipe, task: str, last: nn.Module | None) -> None:
+    def __init__(self, recipe: Recipe, task: str, last: nn.Linear | None) -> None:
+        self.n_features = 0 if last is None else last.in_features
         self._loss = make_loss(recipe.loss, task, recipe.quantiles)
         self._seen: list[Tensor] = []
         if last is not None:
@@ -93,8 +95,8 @@ class ElboObjective:
 
     columns: tuple[str, ...] = ("reconstruction", "kl")
 
-    def __init__(self, spec: Elbo) -> None:
-        self.spec = spec
+    def __init__(self, spec: Elbo, n_features: int = 0) -> None:
+        self.spec, self.n_features = spec, n_features
 
     def rows(self, module: nn.Module, images: Tensor, generator: torch.Generator | None = None) -> Rows:
         """Weighed parts (n, 2): squared error and divergence, as `reconstruction` says, through one draw of the latents."""
@@ -127,10 +129,10 @@ def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
     return -0.5 * (1 + logvar - mu.square() - logvar.exp()).sum(dim=1)
 
 
-def _last_dense(module: nn.Module, name: str) -> nn.Module:
-    """The dense layer that gives the outputs: the last one among the network's head."""
+def last_dense(module: nn.Module, name: str) -> nn.Linear:
+    """The dense layer that gives the outputs: the last one among the network's head; `ModelError` where there is none."""
     head = tuple(getattr(module, "head_names", ()))
     found = [layer for path, layer in module.named_modules() if isinstance(layer, nn.Linear) and (not head or f"{path}.".startswith(head))]
     if not found:
-        raise ModelError(f"adapt_to: network {name} has no dense layer at its end, so nothing to align two samples by; use another network")
+        raise ModelError(f"network {name} has no dense layer at its end, so no features before it; use another network, or leave out adapt_to and features")
     return found[-1]

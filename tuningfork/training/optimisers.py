@@ -1,7 +1,7 @@
 """From a recipe to an optimiser: which parameter learns at which rate and with which weight decay."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -14,11 +14,12 @@ from tuningfork.training.recipe import Group, Recipe
 __all__ = ["make_optimizer"]
 
 
-def make_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimizer(module: nn.Module, recipe: Recipe, beside: Sequence[nn.Parameter] = ()) -> torch.optim.Optimizer:
     """The recipe's optimiser over the parameters that are not frozen, one group for each learning-rate factor and weight decay.
 
     Adadelta takes the constants of Keras (rho .95, eps 1e-7), which are not torch's. With a `layer_decay` below 1 the rate falls by that factor
-    from each of the network's groups of layers to the one before it (Bao et al. 2022, BEiT); the factors of `groups` come on top.
+    from each of the network's groups of layers to the one before it (Bao et al. 2022, BEiT); the factors of `groups` come on top. Parameters
+    `beside` the network (those of an adversary) are a last group, with the recipe's own rate and weight decay.
 
     Raises
     ------
@@ -44,6 +45,8 @@ def make_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         {"params": parameters, "lr": spec.learning_rate * factor, "weight_decay": decay, "base_lr": spec.learning_rate * factor}
         for (factor, decay), parameters in kinds.items()
     ]
+    if beside:
+        groups.append({"params": list(beside), "lr": spec.learning_rate, "weight_decay": spec.weight_decay, "base_lr": spec.learning_rate})
     # one kernel for all parameters: on a CPU the step of a small network with many layers would else be 7 % of its training
     fused = all(parameter.device.type in ("cpu", "cuda") for parameter in module.parameters())
     given: dict[str, Any] = {} if spec.eps is None else {"eps": spec.eps}

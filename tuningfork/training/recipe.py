@@ -125,12 +125,16 @@ class Forest:
 class Alignment:
     """How features of a second sample are aligned, where a model has `adapt_to`.
 
-    `estimator` of the discrepancy: ``biased`` as published, or ``unbiased``. `frozen_source`: as published, the network that encodes the first
-    sample is a frozen copy of the one that the training starts from, and the trained one sees the second sample only.
+    `estimator` of the discrepancy of method mmd: ``biased`` as published, or ``unbiased``. `frozen_source`: as published with it, the network that
+    encodes the first sample is a frozen copy of the one that the training starts from, and the trained one sees the second sample only.
+    `hidden`: units of the discriminator of method dann. In the first `warm_up_epochs` the weight of any method rises linearly from nothing;
+    validation always takes the whole of it.
     """
 
     estimator: str = "biased"
     frozen_source: bool = False
+    hidden: int = 100
+    warm_up_epochs: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -300,6 +304,8 @@ def _alignment(values: Mapping[str, Any]) -> Alignment:
     return Alignment(
         estimator=checks.choice(values, "estimator", ESTIMATORS, Alignment.estimator),
         frozen_source=checks.flag(values, "frozen_source", Alignment.frozen_source),
+        hidden=checks.whole(values, "hidden", Alignment.hidden, 1),
+        warm_up_epochs=checks.number(values, "warm_up_epochs", Alignment.warm_up_epochs, 0),
     )
 
 

@@ -16,6 +16,9 @@ names = [spec["model"], *spec["compare_to"]]
 predictions = {name: read_columns(path) for name, path in zip(names, files.predictions, strict=True)}
 calibration = read_json(files.calibration) if files.get("calibration") else None
 found = reporting.evaluate_model(read_columns(files.objects), predictions, StampSet(files.stamps), spec, calibration)
+if "domains" in spec:
+    tables = [[read_columns(path) for path in files.features[2 * number : 2 * number + 2]] for number in range(len(names))]
+    found.metrics["domains"] = reporting.judge_domains([read_columns(path) for path in files.domain_objects], dict(zip(names, tables, strict=True)), spec)
 write_json(out.metrics, found.metrics)
 
 histories = dict(zip(spec["histories"], map(reporting.read_history, files.history), strict=True))
