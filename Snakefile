@@ -41,6 +41,7 @@ report: "workflow/report/workflow.rst"
 localrules:
     all,
     freeze_group,
+    pin_sample,
 
 
 rule all:

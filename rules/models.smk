@@ -49,7 +49,7 @@ rule predict:
         runtime=wf.config.compute.training_minutes,
     params:
         code=lambda w: wf.code("predict", wf.network_module(w.model)),
-        frozen=lambda w: frozen([w.sample], "stamps", "labels"),
+        frozen=lambda w: frozen([w.sample], "stamps", "sides"),
         trained_on=lambda w: wf.config.models[w.model].train,
         split_seed=lambda w: wf.config.samples[w.sample].split.seed,
     message:
@@ -89,7 +89,7 @@ rule evaluate_model:
     params:
         code=wf.code("evaluate_model"),
         frozen=lambda w: frozen(
-            [wf.evaluated_on(w.model)], "stamps", "labels", "ledger"
+            [wf.evaluated_on(w.model)], "stamps", "objects", "ledger"
         ),
         evaluation=lambda w: wf.evaluation(w.model),
     message:

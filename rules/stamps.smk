@@ -216,6 +216,30 @@ checkpoint freeze_group:
         "../workflow/scripts/freeze_group.py"
 
 
+# What reads a frozen sample waits for this file: it keeps its name when another model joins the sample's group to a third, so that nothing reruns.
+rule pin_sample:
+    input:
+        lambda w: f"results/groups/{wf.group_of(w.sample)}.json",
+    output:
+        "results/samples/{sample}/frozen.json",
+    log:
+        "logs/pin_sample/{sample}.log",
+    benchmark:
+        "logs/pin_sample/{sample}.benchmark.tsv"
+    conda:
+        "../envs/io.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        code=wf.code("pin_sample"),
+    message:
+        "Pinning {wildcards.sample}"
+    script:
+        "../workflow/scripts/pin_sample.py"
+
+
 rule show_sample:
     input:
         unpack(lambda w: frozen_files(w.sample)),
@@ -244,7 +268,7 @@ rule show_sample:
         runtime=20,
     params:
         code=wf.code("show_sample"),
-        frozen=lambda w: frozen([w.sample], "stamps", "labels", "ledger"),
+        frozen=lambda w: frozen([w.sample], "stamps", "objects", "ledger"),
         sample=lambda w: {"simulated": wf.simulated(w.sample)},
     message:
         "Drawing the stamps of {wildcards.sample}"

@@ -242,13 +242,16 @@ class Workflow:
         }
 
     def _behind(self, model: str, sample: str) -> dict[str, Any]:
-        """The part of the configuration that a catalogue rests on: its model, those that this starts from, and their samples."""
+        """The part of the configuration that a catalogue rests on: its model, those that this starts from, and their samples.
+
+        What else is done with the models (what they are compared with, what is claimed of them, where else they are judged) is left out.
+        """
         models, waiting = dict[str, Any](), [model]
         samples = {sample: None}
         while waiting:
             name = waiting.pop()
             described = self.config.models[name]
-            models[name] = described.model_dump(mode="json", by_alias=True)
+            models[name] = described.model_dump(mode="json", by_alias=True, exclude={"compare_to", "claims", "evaluate_on", "predict"})
             samples |= dict.fromkeys(self.trained_on(name))
             waiting += [described.start_from] if described.start_from else []
         return {"models": models, "samples": {name: self.config.samples[name].model_dump(mode="json", by_alias=True) for name in samples}}
@@ -382,6 +385,6 @@ class Workflow:
 
     @staticmethod
     def frozen(path: str | Path, samples: Iterable[str], *what: str) -> dict[str, Any]:
-        """Digests of samples that `freeze_group` wrote; `what` picks among stamps, labels and ledger."""
+        """Digests of samples that `freeze_group` wrote; `what` picks among stamps, sides, labels, objects and ledger."""
         found = read_json(path)
         return {sample: {key: found[sample][key] for key in what} for sample in samples}
