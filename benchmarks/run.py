@@ -10,6 +10,7 @@ BENCHMARKS = {
     "Training": "bench_training.py",
     "Archives": "bench_archives.py",
     "Ranges of remote mosaics": "bench_ranges.py",
+    "The graph with nothing to do": "bench_graph.py",
 }
 
 

@@ -3,6 +3,7 @@
 Light, like `tuningfork.config`; the Snakefile calls it at every parse. It reads small JSON files that checkpoints wrote, never tables.
 """
 
+import functools
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -31,6 +32,17 @@ def in_order(values: Any) -> Any:
     if isinstance(values, Mapping):
         return {key: in_order(values[key]) for key in sorted(values)}
     return [in_order(value) for value in values] if isinstance(values, list | tuple) else values
+
+
+def _as_it_is(path: str | Path) -> Any:
+    """A JSON file that a checkpoint wrote, read once for as long as it stays what it is: every job of a sample asks for it."""
+    found = os.stat(path)
+    return _read_once(str(path), found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+@functools.lru_cache(maxsize=256)
+def _read_once(path: str, *stamp: int) -> Any:
+    return read_json(path)
 
 
 class Workflow:
@@ -277,6 +289,10 @@ class Workflow:
 
     def skies(self) -> dict[str, tuple[str, dict[str, Any]]]:
         """The simulated skies: kind of sample -> folder and parameters. Mosaics have one, cutouts of the wide surveys another."""
+        return self._skies
+
+    @functools.cached_property
+    def _skies(self) -> dict[str, tuple[str, dict[str, Any]]]:
         found = {}
         for kind, folder, section in (("mosaic", "sky", self.config.sky), ("cutout", "survey_sky", self.config.survey_sky)):
             parameters = section.model_dump(mode="json")
@@ -381,10 +397,10 @@ class Workflow:
     @staticmethod
     def shards(index: str | Path) -> Mapping[str, Mapping[str, Any]]:
         """What `shard_sample` wrote: shard -> digest of its rows, number of rows, fields."""
-        return read_json(index)["shards"]
+        return _as_it_is(index)["shards"]
 
     @staticmethod
     def frozen(path: str | Path, samples: Iterable[str], *what: str) -> dict[str, Any]:
         """Digests of samples that `freeze_group` wrote; `what` picks among stamps, sides, labels, objects and ledger."""
-        found = read_json(path)
+        found = _as_it_is(path)
         return {sample: {key: found[sample][key] for key in what} for sample in samples}

@@ -7,6 +7,7 @@ those up to a checkpoint.
 
 import ast
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -359,9 +360,13 @@ CHANGES = [
 ]
 
 
-def expected(change: Change, names: dict[str, str]) -> list[str]:
+def expected(change: Change, names: dict[str, list[str]]) -> list[str]:
     """The jobs of a row with the names of shards and skies filled in."""
-    return sorted({job.format(**names) for job in change.stale})
+    found = set()
+    for job in change.stale:
+        name = re.search(r"{(\w+)}", job)
+        found |= {job.replace(name[0], shard) for shard in names[name[1]]} if name else {job}
+    return sorted(found)
 
 
 __all__ = ["CHANGES", "Change", "Path", "expected"]

@@ -3,12 +3,16 @@
 import json
 import os
 import re
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from changes import CHANGES, Change, expected
+import yaml
+from changes import CHANGES, Change, append, cell, edit, expected, function, put, remove, version
+from scale import CHANGED, change_ten
 from workbench import Bench, Forges, finished
 
 from tuningfork import fingerprint
@@ -86,3 +90,40 @@ def test_stamps_with_a_wrong_digest_are_refused_by_training_and_prediction(base:
     assert ran == ["predict[zoo, pictures]", "train_model[pictures]"]
     assert bench.words().count("StampError") == 2 and f"stamps/{shards[0].name}" in bench.words()
     bench.remove()
+
+
+def test_of_a_large_catalogue_only_the_shards_of_changed_objects_are_fetched_again(base: Bench, tmp_path: Path) -> None:
+    got, want, shards = change_ten(tmp_path / "big", base.forges, 10_000, 2)
+    assert got == want
+    assert shards == 48 and 0 < sum(job.startswith("fetch_cutouts") for job in got) <= 2 * CHANGED
+
+
+WHY = {
+    "nothing": (lambda bench: None, "results/catalogues/Zoo.csv is up to date: publish_catalogue made it on "),
+    "a learning rate": (
+        put("models", "zoo", "training", "optimizer", value={"learning_rate": 1e-4}),
+        "publish_catalogue[Zoo] <- predict[zoo, zoo] <- train_model[zoo]: recipe.optimizer.learning_rate: 0.001 -> 0.0001",
+    ),
+    "a function": (function("training/optimisers.py", "make_optimizer"), "train_model[zoo]: code changed: tuningfork.training.optimisers.make_optimizer"),
+    "its own code": (edit("tuningfork/publishing/readme.py", "MOST_DECIMALS = 12", "MOST_DECIMALS = 11"), "code changed: tuningfork.publishing.readme.MOST_DECIMALS"),
+    "a script": (append("workflow/scripts/publish_catalogue.py", "\ndone = True\n"), "publish_catalogue[Zoo]: code changed: script"),
+    "a new version": (version("torch", "99.0"), "train_model[zoo]: code changed: torch"),
+    "deleted": (remove("results/catalogues/Zoo.csv"), "publish_catalogue[Zoo]: missing: results/catalogues/Zoo.csv"),
+    "behind a checkpoint": (cell("zoo.csv", "z04", 4, "0.90"), "may be stale, download_catalogue[zoo, table] comes first and decides: newer, and not what it was: zoo.csv"),
+    "another sample": (put("samples", "pictures", "split", "seed", value=2), "is up to date"),
+    "another title": (put("catalogues", "Zoo", "title", value="A zoo"), "publish_catalogue[Zoo]: title: Zoo: zoo applied to zoo -> A zoo"),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), WHY.values(), ids=WHY)
+def test_why(base: Bench, change: Callable[[Bench], None], words: str, tmp_path: Path) -> None:
+    bench = base.copy(base.folder.with_name("why"))
+    change(bench)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(bench.configuration))
+    given = ["-s", bench.repository / "Snakefile", "-d", bench.folder, "--configfile", tmp_path / "config.yaml"]
+    environment = {**os.environ, "PYTHONPATH": str(bench.repository)}
+    command = [sys.executable, "-c", "from tuningfork.cli import main; raise SystemExit(main())", "why", "results/catalogues/Zoo.csv", *given]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    bench.remove()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1 and words in done.stdout

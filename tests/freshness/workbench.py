@@ -147,18 +147,18 @@ class Bench:
         done = [name for arguments in really for name in self.snakemake(*arguments)]
         return sorted([*done, *self.snakemake("-n")])
 
-    def names(self) -> dict[str, str]:
-        """What the table of changes calls ``{A}``: shards and skies have names that are digests of something."""
+    def names(self) -> dict[str, list[str]]:
+        """What the table of changes calls ``{A}``: shards and skies have names that are digests of something, and a cluster may lie in two shards."""
         samples = self.folder / "results" / "samples"
-        found = {path.parents[1].name: path.parent.name for path in self.folder.glob("resources/*sky/*/sky.json")}
+        found = {path.parents[1].name: [path.parent.name] for path in self.folder.glob("resources/*sky/*/sky.json")}
         for shard, described in json.loads((samples / "clash" / "shards.json").read_text())["shards"].items():
-            (field,) = described["fields"]
-            found[field.removeprefix("SIM-")] = shard
+            for field in described["fields"]:
+                found.setdefault(field.removeprefix("SIM-"), []).append(shard)
         objects = read_columns(samples / "zoo" / "objects.parquet", ["object_id", "shard"])
         of_zoo = dict(zip(objects["object_id"].tolist(), objects["shard"].tolist(), strict=True))
-        found |= {"near": of_zoo["z00"], "far": of_zoo["z31"]}
+        found |= {"near": [of_zoo["SIM-z00"]], "far": [of_zoo["SIM-z31"]]}
         objects = read_columns(samples / "pictures" / "objects.parquet", ["object_id", "shard"])
-        return found | {name: shard for name, shard in zip(objects["object_id"].tolist(), objects["shard"].tolist(), strict=True)}
+        return found | {name: [shard] for name, shard in zip(objects["object_id"].tolist(), objects["shard"].tolist(), strict=True)}
 
 
 def _name(rule: str, wildcards: dict[str, Any]) -> str:
@@ -191,13 +191,20 @@ def zoo_row(number: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def finished(folder: Path, forges: Forges) -> Iterator[Bench]:
-    """The base state: everything made, by the real rules, each job noting in ``trace/`` which functions of the library it called."""
-    write_inputs(folder / "base")
-    (folder / "trace").mkdir()
-    bench = Bench(folder / "base", forges, environment={"OMP_NUM_THREADS": "1"}, path=[str(HERE / "trace")])
-    bench.environment |= {"FRESHNESS_TRACE": str(folder / "trace"), "FRESHNESS_PACKAGE": str(REPOSITORY / "tuningfork")}
-    bench.snakemake()
-    bench.environment, bench.path = {"OMP_NUM_THREADS": "1"}, []
+def finished(folder: Path, forges: Forges, made: Path | None = None) -> Iterator[Bench]:
+    """The base state: everything made, by the real rules, each job noting in ``trace/`` which functions of the library it called.
+
+    `made` is such a directory of an earlier run, to be copied.
+    """
+    bench = Bench(folder / "base", forges, environment={"OMP_NUM_THREADS": "1"})
+    if made is None:
+        write_inputs(folder / "base")
+        (folder / "trace").mkdir()
+        bench.path = [str(HERE / "trace")]
+        bench.environment |= {"FRESHNESS_TRACE": str(folder / "trace"), "FRESHNESS_PACKAGE": str(REPOSITORY / "tuningfork")}
+        bench.snakemake()
+        bench.environment, bench.path = {"OMP_NUM_THREADS": "1"}, []
+    else:
+        subprocess.run(["cp", "-a", made, bench.folder], check=True)
     yield bench
     shutil.rmtree(folder, ignore_errors=True)
