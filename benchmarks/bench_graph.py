@@ -87,7 +87,9 @@ def more_shards(folder: Path, shards: dict[str, int]) -> None:
                 (notes / _encoded(path)).write_text(note.replace("stamps/0000", f"stamps/{shard}").replace(_digest("0000"), _digest(shard)))
     for path in list(notes.iterdir()):
         note = json.loads(path.read_text())
-        found = [re.sub("/0000[.]", f"/{k:04x}.", file) for file in note["input"] or () if "/stamps/0000." in file for k in range(1, shards[file.split("/")[2]])]
+        found = [
+            re.sub("/0000[.]", f"/{k:04x}.", file) for file in note["input"] or () if "/stamps/0000." in file for k in range(1, shards[file.split("/")[2]])
+        ]
         if found:
             note["input"] = sorted({*note["input"], *found})
             path.write_text(json.dumps(note))

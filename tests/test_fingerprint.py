@@ -99,8 +99,14 @@ SCRIPTS = {
         "from tuningfork.stamps import store\ndef f(x):\n    return [store for store in x], store.OTHER\n",
         {"stamps.store.OTHER"},
     ),
-    "an import inside a function": ("def f():\n    from tuningfork.stamps.store import unused as g\n    return g()\n", {"stamps.store.unused", "stamps.store.SIDE"}),
-    "a module that is handed on": ("from tuningfork.stamps import store\nprint(vars(store))\n", {"stamps.store.unused", "stamps.store.SIDE", "stamps.store.OTHER"}),
+    "an import inside a function": (
+        "def f():\n    from tuningfork.stamps.store import unused as g\n    return g()\n",
+        {"stamps.store.unused", "stamps.store.SIDE"},
+    ),
+    "a module that is handed on": (
+        "from tuningfork.stamps import store\nprint(vars(store))\n",
+        {"stamps.store.unused", "stamps.store.SIDE", "stamps.store.OTHER"},
+    ),
     "a thing that another module imports": ("from tuningfork.stamps import cut\ncut.store.unused()\n", {"stamps.store.unused", "stamps.store.SIDE"}),
     "a name made at run time": ("from tuningfork.stamps.store import nowhere\nnowhere()\n", {"stamps.store.unused", "stamps.store.SIDE", "stamps.store.OTHER"}),
     "what registers itself": ("import tuningfork.plugin\n", {"plugin.mine", "registry.register", "registry.KNOWN"}),

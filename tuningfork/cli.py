@@ -22,7 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    about = "Beside the workflow: what a run will cost, why a file is stale, whether all is still whole, new pictures, mirrors, the stand-in archives, stale locks."
+    about = (
+        "Beside the workflow: what a run will cost, why a file is stale, whether all is still whole, new pictures, mirrors, the stand-in archives, stale locks."
+    )
     parser = argparse.ArgumentParser(prog="tuningfork", description=about)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

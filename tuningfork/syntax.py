@@ -167,10 +167,10 @@ class _References(ast.NodeVisitor):
                 return
         self.found.add(f".{name}{dotted}")
 
-    def visit_Name(self, node: ast.Name) -> None:  # noqa: D102
+    def visit_Name(self, node: ast.Name) -> None:
         self._refer(node.id)
 
-    def visit_Attribute(self, node: ast.Attribute) -> None:  # noqa: D102
+    def visit_Attribute(self, node: ast.Attribute) -> None:
         attributes, base = [node.attr], node.value
         while isinstance(base, ast.Attribute):
             attributes.append(base.attr)

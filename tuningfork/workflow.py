@@ -256,7 +256,7 @@ class Workflow:
     def _behind(self, model: str, sample: str) -> dict[str, Any]:
         """The part of the configuration that a catalogue rests on: its model, those that this starts from, and their samples.
 
-        What else is done with the models (what they are compared with, what is claimed of them, where else they are judged) is left out.
+        What else is done with the models is left out: what they are compared with, what is claimed of them, how and where else they are judged.
         """
         models, waiting = dict[str, Any](), [model]
         samples = {sample: None}
@@ -266,7 +266,10 @@ class Workflow:
             models[name] = described.model_dump(mode="json", by_alias=True, exclude={"compare_to", "claims", "evaluate_on", "predict"})
             samples |= dict.fromkeys(self.trained_on(name))
             waiting += [described.start_from] if described.start_from else []
-        return {"models": models, "samples": {name: self.config.samples[name].model_dump(mode="json", by_alias=True) for name in samples}}
+        return {"models": models, "samples": {name: self._sample_behind(name) for name in samples}}
+
+    def _sample_behind(self, name: str) -> dict[str, Any]:
+        return self.config.samples[name].model_dump(mode="json", by_alias=True, exclude={"votes", "assumed_votes"})
 
     def simulated(self, sample: str) -> bool:
         """Whether a sample's pixels come from the simulated sky (pictures of a folder never do)."""

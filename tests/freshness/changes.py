@@ -259,10 +259,12 @@ def rename_model(bench: Bench) -> None:
 
 
 def reorder(bench: Bench) -> None:
-    """Sections, samples, models and their keys in another order: the same configuration."""
+    """Sections, samples, models and their keys in another order: the same configuration. (Of `classes` the first that holds counts.)"""
 
     def turned(value: Any) -> Any:
-        return {key: turned(value[key]) for key in reversed(list(value))} if isinstance(value, dict) else value
+        if not isinstance(value, dict):
+            return value
+        return {key: value[key] if key == "classes" else turned(value[key]) for key in reversed(list(value))}
 
     bench.configuration = turned(bench.configuration)
 
@@ -274,7 +276,12 @@ def at_another_place(bench: Bench) -> None:
             path.touch()
 
 
-NEW_MODEL = {"train": "pictures", "network": {"name": "deepshadows", "options": {"width": 0.25}}, "recipe": "cutouts", "training": {"epochs": 1, "precision": "fp32"}}
+NEW_MODEL = {
+    "train": "pictures",
+    "network": {"name": "deepshadows", "options": {"width": 0.25}},
+    "recipe": "cutouts",
+    "training": {"epochs": 1, "precision": "fp32"},
+}
 MANIFEST_B = "resources/mosaics/clash/SIM-B.json"
 REFETCH_B = ("--forcerun", "download_mosaics", "--", MANIFEST_B)
 
@@ -291,50 +298,153 @@ CHANGES = [
     Change("a profile of the user's own", profile, NOTHING),
     Change("without any profile", arguments("--cores", "2", "--workflow-profile", "none"), NOTHING),
     Change("no GPU", put("compute", "gpu", value=0), NOTHING),
-    Change("another GPU, more threads, memory and time", put("compute", value={"gpu": 2, "gpu_model": "h200", "gpu_partition": "gpu", "training_threads": 2, "training_mem_mb": 9000, "training_minutes": 9}), NOTHING),
+    Change(
+        "another GPU, more threads, memory and time",
+        put("compute", value={"gpu": 2, "gpu_model": "h200", "gpu_partition": "gpu", "training_threads": 2, "training_mem_mb": 9000, "training_minutes": 9}),
+        NOTHING,
+    ),
     Change("a contact for the archives", put("archives", "contact", value="someone@example.org"), NOTHING),
     # Models
-    Change("the learning rate of one model", put("models", "scratch", "training", "optimizer", value={"learning_rate": 1e-4}), ["train_model[scratch]", "predict[scratch, clash]", "evaluate_model[scratch]", "evaluate_model[clash]", "check_model[clash]"]),
+    Change(
+        "the learning rate of one model",
+        put("models", "scratch", "training", "optimizer", value={"learning_rate": 1e-4}),
+        ["train_model[scratch]", "predict[scratch, clash]", "evaluate_model[scratch]", "evaluate_model[clash]", "check_model[clash]"],
+    ),
     Change("the learning rate of a parent", put("models", "zoo", "training", "optimizer", value={"learning_rate": 1e-4}), ZOO_RETRAINED),
     Change("the learning rate of a child", put("models", "pictures", "training", "optimizer", value={"learning_rate": 1e-4}), PICTURES_RETRAINED),
     Change("the seed of one model", put("models", "pictures", "seed", value=2), PICTURES_RETRAINED),
     Change("a key of a recipe", edit("config/recipes/cutouts.yaml", "batch_size: 32", "batch_size: 16"), ZOO_RETRAINED),
     Change("a comment in a recipe", append("config/recipes/cutouts.yaml", "# a comment\n"), NOTHING),
     Change("an option of a network", put("models", "pictures", "network", "options", value={"width": 0.25}), PICTURES_RETRAINED),
-    Change("a third fold", put("models", "clash", "folds", value=3), [*(f"train_model[clash.fold{k}]" for k in range(3)), "predict[clash, clash]", "evaluate_model[clash]", "check_model[clash]", "publish_catalogue[Clusters]"]),
+    Change(
+        "a third fold",
+        put("models", "clash", "folds", value=3),
+        [
+            *(f"train_model[clash.fold{k}]" for k in range(3)),
+            "predict[clash, clash]",
+            "evaluate_model[clash]",
+            "check_model[clash]",
+            "publish_catalogue[Clusters]",
+        ],
+    ),
     Change("a new model beside the others", put("models", "wide", value=NEW_MODEL), ["train_model[wide]", "predict[wide, pictures]", "evaluate_model[wide]"]),
-    Change("a model is renamed", rename_model, ["train_model[plain]", "predict[plain, clash]", "evaluate_model[plain]", "evaluate_model[clash]", "check_model[clash]"]),
-    Change("a model is dropped", both(drop("models", "scratch"), put("models", "clash", "compare_to", value=[])), ["evaluate_model[clash]", "check_model[clash]"]),
+    Change(
+        "a model is renamed",
+        rename_model,
+        ["train_model[plain]", "predict[plain, clash]", "evaluate_model[plain]", "evaluate_model[clash]", "check_model[clash]"],
+    ),
+    Change(
+        "a model is dropped", both(drop("models", "scratch"), put("models", "clash", "compare_to", value=[])), ["evaluate_model[clash]", "check_model[clash]"]
+    ),
     Change("no comparison any more", put("models", "clash", "compare_to", value=[]), ["evaluate_model[clash]", "check_model[clash]"]),
     Change("another claim", put("models", "clash", "claims", value={"no_better_than": ["mean"]}), ["check_model[clash]"]),
     Change("one sample less to predict", put("models", "zoo", "predict", value=[]), NOTHING),
-    Change("a new model that joins the samples of two groups", put("models", "scratch", "predict", value=["zoo"]), ["freeze_group[clash]", "pin_sample[clash]", "pin_sample[pictures]", "pin_sample[zoo]", "predict[scratch, zoo]"], CLASH_FREEZING),
+    Change(
+        "a new model that joins the samples of two groups",
+        put("models", "scratch", "predict", value=["zoo"]),
+        ["freeze_group[clash]", "pin_sample[clash]", "pin_sample[pictures]", "pin_sample[zoo]", "predict[scratch, zoo]"],
+        CLASH_FREEZING,
+    ),
     # Catalogues and papers
     Change("the title of a catalogue", put("catalogues", "Zoo", "title", value="A zoo"), ["publish_catalogue[Zoo]"]),
     Change("a new catalogue", put("catalogues", "Plain", value={"model": "scratch", "sample": "clash"}), ["publish_catalogue[Plain]"]),
     Change("a paper is added", put("papers", "clusters", value=["Clusters"]), NOTHING),
     # Samples
-    Change("an object is added", lines("zoo.csv", lambda rows: [*rows, ",".join(zoo_row(32))]), ["download_catalogue[zoo, table]", *ZOO_SELECTED, "fetch_cutouts[zoo, {far}]", "collect_stamps[zoo]", *ZOO_RETRAINED, "show_sample[zoo]"], PICTURES_FREEZING),
-    Change("an object is removed", lines("zoo.csv", lambda rows: [line for line in rows if not line.startswith("z03,")]), ["download_catalogue[zoo, table]", *ZOO_SELECTED, "fetch_cutouts[zoo, {near}]", "collect_stamps[zoo]", *ZOO_RETRAINED, "show_sample[zoo]"], PICTURES_FREEZING),
-    Change("an object is relabelled", cell("zoo.csv", "z04", 4, "0.90"), ["download_catalogue[zoo, table]", *ZOO_SELECTED, *ZOO_RETRAINED, "show_sample[zoo]"], PICTURES_FREEZING),
-    Change("a magnitude that no pixel and no label depends on", cell("zoo.csv", "z04", 3, "17.77"), ["download_catalogue[zoo, table]", *ZOO_SELECTED, "evaluate_model[zoo]", "publish_catalogue[Zoo]", "show_sample[zoo]"], PICTURES_FREEZING),
-    Change("the rows of the table in another order", lines("zoo.csv", lambda rows: [rows[0], *reversed(rows[1:])]), ["download_catalogue[zoo, table]", *ZOO_SELECTED], PICTURES_FREEZING),
+    Change(
+        "an object is added",
+        lines("zoo.csv", lambda rows: [*rows, ",".join(zoo_row(32))]),
+        ["download_catalogue[zoo, table]", *ZOO_SELECTED, "fetch_cutouts[zoo, {far}]", "collect_stamps[zoo]", *ZOO_RETRAINED, "show_sample[zoo]"],
+        PICTURES_FREEZING,
+    ),
+    Change(
+        "an object is removed",
+        lines("zoo.csv", lambda rows: [line for line in rows if not line.startswith("z03,")]),
+        ["download_catalogue[zoo, table]", *ZOO_SELECTED, "fetch_cutouts[zoo, {near}]", "collect_stamps[zoo]", *ZOO_RETRAINED, "show_sample[zoo]"],
+        PICTURES_FREEZING,
+    ),
+    Change(
+        "an object is relabelled",
+        cell("zoo.csv", "z04", 4, "0.90"),
+        ["download_catalogue[zoo, table]", *ZOO_SELECTED, *ZOO_RETRAINED, "show_sample[zoo]"],
+        PICTURES_FREEZING,
+    ),
+    Change(
+        "a magnitude that no pixel and no label depends on",
+        cell("zoo.csv", "z04", 3, "17.77"),
+        ["download_catalogue[zoo, table]", *ZOO_SELECTED, "evaluate_model[zoo]", "publish_catalogue[Zoo]", "show_sample[zoo]"],
+        PICTURES_FREEZING,
+    ),
+    Change(
+        "the rows of the table in another order",
+        lines("zoo.csv", lambda rows: [rows[0], *reversed(rows[1:])]),
+        ["download_catalogue[zoo, table]", *ZOO_SELECTED],
+        PICTURES_FREEZING,
+    ),
     Change("a condition that every object meets", put("samples", "zoo", "select", value={"where": "mag < 99"}), ZOO_SELECTED, PICTURES_FREEZING),
-    Change("a picture is replaced", picture(3), [*PICTURES_SELECTED, "import_stamps[pictures, {p03}]", "collect_stamps[pictures]", *PICTURES_RETRAINED, "predict[zoo, pictures]", "show_sample[pictures]"], PICTURES_FREEZING),
-    Change("a picture is touched", picture(3, touched=True), [*PICTURES_SELECTED, "import_stamps[pictures, {p03}]", "collect_stamps[pictures]"], PICTURES_FREEZING),
-    Change("a picture is relabelled", cell("pictures.csv", "p04", 1, "featured"), [*PICTURES_SELECTED, *PICTURES_RETRAINED, "show_sample[pictures]"], PICTURES_FREEZING),
-    Change("the seed of a split", put("samples", "pictures", "split", "seed", value=2), ["shard_sample[pictures]", *FREEZE, *PICTURES_RETRAINED, "predict[zoo, pictures]", "show_sample[pictures]"], PICTURES_FREEZING),
-    Change("the size of stamps", put("samples", "zoo", "stamp", "pixels", value=8), [*ZOO_SELECTED, "fetch_cutouts[zoo, {near}]", "fetch_cutouts[zoo, {far}]", "collect_stamps[zoo]", *ZOO_RETRAINED, "show_sample[zoo]"], PICTURES_FREEZING),
+    Change(
+        "a picture is replaced",
+        picture(3),
+        [
+            *PICTURES_SELECTED,
+            "import_stamps[pictures, {p03}]",
+            "collect_stamps[pictures]",
+            *PICTURES_RETRAINED,
+            "predict[zoo, pictures]",
+            "show_sample[pictures]",
+        ],
+        PICTURES_FREEZING,
+    ),
+    Change(
+        "a picture is touched", picture(3, touched=True), [*PICTURES_SELECTED, "import_stamps[pictures, {p03}]", "collect_stamps[pictures]"], PICTURES_FREEZING
+    ),
+    Change(
+        "a picture is relabelled",
+        cell("pictures.csv", "p04", 1, "featured"),
+        [*PICTURES_SELECTED, *PICTURES_RETRAINED, "show_sample[pictures]"],
+        PICTURES_FREEZING,
+    ),
+    Change(
+        "the seed of a split",
+        put("samples", "pictures", "split", "seed", value=2),
+        ["shard_sample[pictures]", *FREEZE, *PICTURES_RETRAINED, "predict[zoo, pictures]", "show_sample[pictures]"],
+        PICTURES_FREEZING,
+    ),
+    Change(
+        "the size of stamps",
+        put("samples", "zoo", "stamp", "pixels", value=8),
+        [*ZOO_SELECTED, "fetch_cutouts[zoo, {near}]", "fetch_cutouts[zoo, {far}]", "collect_stamps[zoo]", *ZOO_RETRAINED, "show_sample[zoo]"],
+        PICTURES_FREEZING,
+    ),
     Change("classifiers that the labels do not count", put("samples", "clash", "assumed_votes", value=7), CLASH_EVALUATED),
-    Change("a magnitude cut is widened a little", put("samples", "clash", "select", value={"magnitude_limit": 24.6}), ["select_sample[clash]", "shard_sample[clash]", *CLASH_CUT, *CLASH_FROZEN, *CLASH_RETRAINED, "show_sample[clash]"], CLASH_FREEZING),
-    Change("a filter is added", put("samples", "clash", "images", "bands", value=["f814w", "f160w"]), [*MOSAICS, "select_sample[clash]", "shard_sample[clash]", *CLASH_CUT, *CLASH_FROZEN, *CLASH_RETRAINED, "show_sample[clash]"], CLASH_FREEZING),
-    Change("a cluster is removed", put("samples", "clash", "images", "fields", value=["SIM-A"]), ["download_catalogue[clash, molino2017]", "select_sample[clash]", "shard_sample[clash]", *CLASH_FROZEN, *CLASH_RETRAINED, "show_sample[clash]"], CLASH_FREEZING),
-    Change("the archive replaces a mosaic", new_mosaic("SIM-B", same=False), ["download_mosaics[clash, SIM-B]", "cut_stamps[clash, {B}]", *CLASH_FROZEN, *CLASH_RETRAINED, "show_sample[clash]"], (REFETCH_B, *CLASH_FREEZING)),
+    Change(
+        "a magnitude cut is widened a little",
+        put("samples", "clash", "select", value={"magnitude_limit": 24.6}),
+        ["select_sample[clash]", "shard_sample[clash]", *CLASH_CUT, *CLASH_FROZEN, *CLASH_RETRAINED, "show_sample[clash]"],
+        CLASH_FREEZING,
+    ),
+    Change(
+        "a filter is added",
+        put("samples", "clash", "images", "bands", value=["f814w", "f160w"]),
+        [*MOSAICS, "select_sample[clash]", "shard_sample[clash]", *CLASH_CUT, *CLASH_FROZEN, *CLASH_RETRAINED, "show_sample[clash]"],
+        CLASH_FREEZING,
+    ),
+    Change(
+        "a cluster is removed",
+        put("samples", "clash", "images", "fields", value=["SIM-A"]),
+        ["download_catalogue[clash, molino2017]", "select_sample[clash]", "shard_sample[clash]", *CLASH_FROZEN, *CLASH_RETRAINED, "show_sample[clash]"],
+        CLASH_FREEZING,
+    ),
+    Change(
+        "the archive replaces a mosaic",
+        new_mosaic("SIM-B", same=False),
+        ["download_mosaics[clash, SIM-B]", "cut_stamps[clash, {B}]", *CLASH_FROZEN, *CLASH_RETRAINED, "show_sample[clash]"],
+        (REFETCH_B, *CLASH_FREEZING),
+    ),
     Change("a mosaic is downloaded again, and is the same", new_mosaic("SIM-B", same=True), ["download_mosaics[clash, SIM-B]"], (REFETCH_B, *CLASH_FREEZING)),
     # The library
     Change("comments, docstrings and formatting of every module", reformat, NOTHING),
     Change("a new function in a module that all use", append("tuningfork/files.py", "\n\ndef more():\n    return 1\n"), NOTHING),
-    Change("a new network", append("tuningfork/networks/stem.py", "\n\ndef more():\n    return 1\n"), NOTHING),
+    Change("a new function beside those of all networks", append("tuningfork/networks/layers.py", "\n\ndef more():\n    return 1\n"), NOTHING),
     Change("a function of one rule", function("publishing/readme.py", "layout"), PUBLISHED),
     Change("a constant of one rule", edit("tuningfork/publishing/readme.py", "MOST_DECIMALS = 12", "MOST_DECIMALS = 11"), PUBLISHED),
     Change("a figure's colour", edit("tuningfork/publishing/figures_base.py", "#0072B2", "#0072B3"), [*EVALUATED, *SHOWN]),
@@ -345,8 +455,19 @@ CHANGES = [
     Change("one network", edit("tuningfork/networks/deepshadows.py", 'NAME = "deepshadows"', 'NAME = str("deepshadows")'), ZOO_RETRAINED),
     Change("a script", append("workflow/scripts/evaluate_model.py", "\ndone = True\n"), EVALUATED),
     Change("how mosaics are cut, to the same pixels", function("stamps/cut.py", "cut_stamps"), [*CLASH_CUT, *CLASH_FROZEN], CLASH_FREEZING),
-    Change("how pictures are read, to the same pixels", function("stamps/pictures.py", "import_pictures"), ["import_stamps[pictures, {p00}]", "import_stamps[pictures, {p01}]", "collect_stamps[pictures]", "check_ledger[pictures]", *FREEZE], PICTURES_FREEZING),
-    Change("what three rules share (sharding, to the same shards)", function("samples/shards.py", "digest_rows"), ["shard_sample[clash]", "shard_sample[pictures]", "shard_sample[zoo]", *ALL_FROZEN], FREEZING, late=True),
+    Change(
+        "how pictures are read, to the same pixels",
+        function("stamps/pictures.py", "import_pictures"),
+        ["import_stamps[pictures, {p00}]", "import_stamps[pictures, {p01}]", "collect_stamps[pictures]", "check_ledger[pictures]", *FREEZE],
+        PICTURES_FREEZING,
+    ),
+    Change(
+        "what three rules share (sharding, to the same shards)",
+        function("samples/shards.py", "digest_rows"),
+        ["shard_sample[clash]", "shard_sample[pictures]", "shard_sample[zoo]", *ALL_FROZEN],
+        FREEZING,
+        late=True,
+    ),
     Change("what all rules share", function("scripting.py", "start"), EVERYTHING, FREEZING, late=True),
     # Versions
     Change("another minor version of torch", version("torch", "99.0"), RETRAINED),
@@ -354,8 +475,12 @@ CHANGES = [
     Change("the lock and the environments name newer packages", lock, NOTHING),
     # Deleted by hand
     Change("an end product is deleted", remove("results/catalogues/Zoo.csv"), ["publish_catalogue[Zoo]"]),
-    Change("weights are deleted", remove("results/models/scratch/weights.safetensors"), ["train_model[scratch]", "predict[scratch, clash]", "evaluate_model[scratch]", "evaluate_model[clash]", "check_model[clash]"]),
-    Change("intermediates are deleted", remove("results/samples/zoo/selected.parquet", "results/samples/zoo/stamps.json", "resources/catalogues/zoo/table.parquet"), NOTHING),
+    Change("weights behind finished products are deleted", remove("results/models/scratch/weights.safetensors"), NOTHING),  # for `tuningfork verify` to say
+    Change(
+        "intermediates are deleted",
+        remove("results/samples/zoo/selected.parquet", "results/samples/zoo/stamps.json", "resources/catalogues/zoo/table.parquet"),
+        NOTHING,
+    ),
     Change("all logs are deleted", remove("logs/*/*"), NOTHING),
 ]
 

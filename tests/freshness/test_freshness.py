@@ -105,11 +105,17 @@ WHY = {
         "publish_catalogue[Zoo] <- predict[zoo, zoo] <- train_model[zoo]: recipe.optimizer.learning_rate: 0.001 -> 0.0001",
     ),
     "a function": (function("training/optimisers.py", "make_optimizer"), "train_model[zoo]: code changed: tuningfork.training.optimisers.make_optimizer"),
-    "its own code": (edit("tuningfork/publishing/readme.py", "MOST_DECIMALS = 12", "MOST_DECIMALS = 11"), "code changed: tuningfork.publishing.readme.MOST_DECIMALS"),
+    "its own code": (
+        edit("tuningfork/publishing/readme.py", "MOST_DECIMALS = 12", "MOST_DECIMALS = 11"),
+        "code changed: tuningfork.publishing.readme.MOST_DECIMALS",
+    ),
     "a script": (append("workflow/scripts/publish_catalogue.py", "\ndone = True\n"), "publish_catalogue[Zoo]: code changed: script"),
     "a new version": (version("torch", "99.0"), "train_model[zoo]: code changed: torch"),
     "deleted": (remove("results/catalogues/Zoo.csv"), "publish_catalogue[Zoo]: missing: results/catalogues/Zoo.csv"),
-    "behind a checkpoint": (cell("zoo.csv", "z04", 4, "0.90"), "may be stale, download_catalogue[zoo, table] comes first and decides: newer, and not what it was: zoo.csv"),
+    "behind a checkpoint": (
+        cell("zoo.csv", "z04", 4, "0.90"),
+        "may be stale, download_catalogue[zoo, table] comes first and decides: newer, and not what it was: zoo.csv",
+    ),
     "another sample": (put("samples", "pictures", "split", "seed", value=2), "is up to date"),
     "another title": (put("catalogues", "Zoo", "title", value="A zoo"), "publish_catalogue[Zoo]: title: Zoo: zoo applied to zoo -> A zoo"),
 }

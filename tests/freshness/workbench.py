@@ -5,7 +5,6 @@ import contextlib
 import copy
 import csv
 import json
-import os
 import queue
 import shutil
 import subprocess
@@ -66,7 +65,7 @@ class Bench:
     arguments: list[str] = field(default_factory=lambda: ["--cores", "2"])
     environment: dict[str, str] = field(default_factory=dict)
     path: list[str] = field(default_factory=list)
-    configuration: dict[str, Any] = field(default_factory=lambda: yaml.safe_load((HERE / "base.yaml").read_text()))
+    configuration: dict[str, Any] = field(default_factory=lambda: unshared(yaml.safe_load((HERE / "base.yaml").read_text())))
     runs: int = 0
 
     def copy(self, folder: Path) -> "Bench":
@@ -152,13 +151,18 @@ class Bench:
         samples = self.folder / "results" / "samples"
         found = {path.parents[1].name: [path.parent.name] for path in self.folder.glob("resources/*sky/*/sky.json")}
         for shard, described in json.loads((samples / "clash" / "shards.json").read_text())["shards"].items():
-            for field in described["fields"]:
-                found.setdefault(field.removeprefix("SIM-"), []).append(shard)
+            for cluster in described["fields"]:
+                found.setdefault(cluster.removeprefix("SIM-"), []).append(shard)
         objects = read_columns(samples / "zoo" / "objects.parquet", ["object_id", "shard"])
         of_zoo = dict(zip(objects["object_id"].tolist(), objects["shard"].tolist(), strict=True))
         found |= {"near": [of_zoo["SIM-z00"]], "far": [of_zoo["SIM-z31"]]}
         objects = read_columns(samples / "pictures" / "objects.parquet", ["object_id", "shard"])
         return found | {name: [shard] for name, shard in zip(objects["object_id"].tolist(), objects["shard"].tolist(), strict=True)}
+
+
+def unshared(value: Any) -> Any:
+    """The same without anchors: what YAML shares between sections is copied, so that one can be changed alone."""
+    return json.loads(json.dumps(value))
 
 
 def _name(rule: str, wildcards: dict[str, Any]) -> str:
