@@ -61,7 +61,7 @@ def make_files(folder: Path, raw: dict[str, Any], shards: dict[str, int]) -> Non
         _place(folder / sample / "shards.json").write_text(json.dumps(_index(name, 1)))
         _place(folder / f"results/groups/{name}.json").write_text(json.dumps({name: _digests(name)}))
         empty += [f"resources/catalogues/{name}/table.parquet", *(f"{sample}/{file}" for file in ("selected.parquet", "objects.parquet", "stamps.json"))]
-        empty += [f"{sample}/{file}" for file in ("ledger.parquet", "ledger.json", "frozen.json", "figures/objects.png", *STAMPS)]
+        empty += [f"{sample}/{file}" for file in ("ledger.parquet", "ledger.json", "figures/objects.png", *STAMPS)]
         empty += [f"{model}/{file}" for file in ("weights.safetensors", "model.json", "history.csv", "metrics.html", "README.md")]
         empty += [f"{model}/figures/{figure}.png" for figure in FIGURES]
         empty += [f"results/catalogues/C{name}.{suffix}" for suffix in (*FORMATS, "dat", "ReadMe", "bib", "provenance.json", "html")]

@@ -36,7 +36,8 @@ def frozen(samples, *what):
 
 def frozen_files(sample):
     """Tables and stamps of a sample, without their times; the frozen file keeps all above it in the graph."""
-    checkpoints.freeze_group.get(group=wf.group_of(sample))
+    group = wf.group_of(sample)
+    checkpoints.freeze_group.get(group=group)
     folder = f"results/samples/{sample}"
     return {
         "objects": ancient(f"{folder}/objects.parquet"),
@@ -44,7 +45,7 @@ def frozen_files(sample):
         "stamps": [
             ancient(f"{folder}/stamps/{shard}.arrow") for shard in shards(sample)
         ],
-        "frozen": ancient(f"{folder}/frozen.json"),
+        "frozen": ancient(f"results/groups/{group}.json"),
     }
 
 

@@ -216,30 +216,6 @@ checkpoint freeze_group:
         "../workflow/scripts/freeze_group.py"
 
 
-# What reads a frozen sample waits for this file: it keeps its name when another model joins the sample's group to a third, so that nothing reruns.
-rule pin_sample:
-    input:
-        lambda w: f"results/groups/{wf.group_of(w.sample)}.json",
-    output:
-        "results/samples/{sample}/frozen.json",
-    log:
-        "logs/pin_sample/{sample}.log",
-    benchmark:
-        "logs/pin_sample/{sample}.benchmark.tsv"
-    conda:
-        "../envs/io.yaml"
-    threads: 1
-    resources:
-        mem_mb=500,
-        runtime=10,
-    params:
-        code=wf.code("pin_sample"),
-    message:
-        "Pinning {wildcards.sample}"
-    script:
-        "../workflow/scripts/pin_sample.py"
-
-
 rule show_sample:
     input:
         unpack(lambda w: frozen_files(w.sample)),
