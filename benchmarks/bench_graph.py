@@ -30,7 +30,7 @@ SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 LARGEST_SAMPLE = 1000  # shards
 STAMPS = ("stamps/0000.arrow", "stamps/0000.sha256")
 FIGURES = ("learning_curves", "comparison", "error_by_group", "calibration", "confusion", "examples")
-AROUND = 15  # jobs of a sample that are not its shards
+AROUND = 11  # jobs of a sample that are not its shards
 
 
 def configuration(jobs: int) -> tuple[dict[str, Any], dict[str, int]]:

@@ -199,7 +199,8 @@ class Workflow:
         """The part of a sample that decides which objects it has, their labels and their split."""
         described = self.config.samples[sample]
         if isinstance(described, FolderSample):
-            return self.sample_slice(sample, "kind", "folder", "labels", "task", "targets", "split", "stamp")
+            given = described.split.model_dump(mode="json", include={"by", "column"})  # how else it is split, the shards decide
+            return {**self.sample_slice(sample, "kind", "folder", "labels", "task", "targets", "stamp"), "split": given}
         if isinstance(described, CutoutSample):
             return self.sample_slice(sample, "kind", "images", "select", "classes", "label_column", "stamp", "task", "targets")
         bands = {"bands": list(described.images.bands), "fields": list(described.images.fields), "collection": described.images.collection}

@@ -380,7 +380,12 @@ CHANGES = [
         ["download_catalogue[zoo, table]", *ZOO_SELECTED],
         PICTURES_FREEZING,
     ),
-    Change("a condition that every object meets", put("samples", "zoo", "select", value={"where": "mag < 99"}), [*ZOO_SELECTED, "publish_catalogue[Zoo]"],  # which states the digest of its configuration PICTURES_FREEZING),
+    Change(
+        "a condition that every object meets",
+        put("samples", "zoo", "select", value={"where": "mag < 99"}),
+        [*ZOO_SELECTED, "publish_catalogue[Zoo]"],
+        PICTURES_FREEZING,
+    ),  # the catalogue states the digest of its configuration
     Change(
         "a picture is replaced",
         picture(3),
@@ -419,7 +424,7 @@ CHANGES = [
     Change(
         "a magnitude cut is widened a little",
         put("samples", "clash", "select", value={"magnitude_limit": 24.6}),
-        ["select_sample[clash]", "shard_sample[clash]", *CLASH_CUT, *CLASH_FROZEN, *CLASH_RETRAINED, "show_sample[clash]"],
+        ["select_sample[clash]", "shard_sample[clash]", "cut_stamps[clash, {B}]", *CLASH_FROZEN, *CLASH_RETRAINED, "show_sample[clash]"],
         CLASH_FREEZING,
     ),
     Change(
