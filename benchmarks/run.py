@@ -13,6 +13,7 @@ BENCHMARKS = {
     "What a training job costs beside its steps": "bench_job.py",
     "Archives": "bench_archives.py",
     "Ranges of remote mosaics": "bench_ranges.py",
+    "The graph with nothing to do": "bench_graph.py",
 }
 
 

@@ -53,7 +53,7 @@ rule predict:
         code=lambda w: wf.code(
             "predict", *wf.network_modules(*wf.networks(w.model, w.sample))
         ),
-        frozen=lambda w: frozen([w.sample], "stamps", "labels"),
+        frozen=lambda w: frozen([w.sample], "stamps", "sides"),
         trained_on=lambda w: wf.config.models[w.model].train,
         split_seed=lambda w: wf.config.samples[w.sample].split.seed,
         prediction=lambda w: wf.prediction(w.model, w.sample),
@@ -146,7 +146,7 @@ rule evaluate_model:
     params:
         code=wf.code("evaluate_model"),
         frozen=lambda w: frozen(
-            [wf.evaluated_on(w.model)], "stamps", "labels", "ledger"
+            [wf.evaluated_on(w.model)], "stamps", "objects", "ledger"
         ),
         evaluation=lambda w: wf.evaluation(w.model),
     message:

@@ -33,7 +33,7 @@ rule publish_catalogue:
     params:
         code=wf.code("publish_catalogue"),
         frozen=lambda w: frozen(
-            [wf.config.catalogues[w.product].sample], "stamps", "labels", "ledger"
+            [wf.config.catalogues[w.product].sample], "stamps", "objects", "ledger"
         ),
         product=lambda w: wf.publication(w.product),
     message:

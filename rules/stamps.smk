@@ -244,7 +244,7 @@ rule show_sample:
         runtime=20,
     params:
         code=wf.code("show_sample"),
-        frozen=lambda w: frozen([w.sample], "stamps", "labels", "ledger"),
+        frozen=lambda w: frozen([w.sample], "stamps", "objects", "ledger"),
         sample=lambda w: {"simulated": wf.simulated(w.sample)},
     message:
         "Drawing the stamps of {wildcards.sample}"

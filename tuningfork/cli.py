@@ -22,7 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    about = "Beside the workflow: what a run will cost, whether all it made is still whole, new pictures, mirrors, the stand-in archives, stale locks."
+    about = (
+        "Beside the workflow: what a run will cost, why a file is stale, whether all is still whole, new pictures, mirrors, the stand-in archives, stale locks."
+    )
     parser = argparse.ArgumentParser(prog="tuningfork", description=about)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -52,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--output", type=Path, default=Path("predictions.csv"), help="table to write: .csv or .parquet (default: predictions.csv)")
     predict.add_argument("--batch", type=int, default=64, help="pictures at a time (default: 64)")
     predict.set_defaults(run=_predict)
+
+    why = commands.add_parser("why", help="in one line: why a file is up to date, or what makes it stale")
+    why.add_argument("file", help="a file that a rule makes, such as results/catalogues/Deep-CLASH.csv")
+    why.add_argument("--configfile", type=Path, help="the configuration of the run, if it is not the demo")
+    why.add_argument("--snakefile", "-s", type=Path, help="default: ./Snakefile, else that of this installation")
+    why.add_argument("--directory", "-d", type=Path, default=Path(), help="working directory (default: here)")
+    why.set_defaults(run=_why)
 
     verify = commands.add_parser("verify", help="read everything that was made and downloaded again, and name what is no longer what it was")
     verify.add_argument("directory", type=Path, nargs="?", default=Path(), help="working directory (default: here)")
@@ -152,6 +161,14 @@ def _predict(options: argparse.Namespace) -> None:
 
     counts = predict_folder(options.model, options.folder, options.output, batch_size=options.batch)
     logging.getLogger(__name__).info("%s: %s", options.output, ", ".join(f"{number} {status}" for status, number in counts.items()))
+
+
+def _why(options: argparse.Namespace) -> None:
+    from tuningfork.why import why
+
+    snakefile = options.snakefile or next(path for path in (Path("Snakefile"), Path(__file__).parents[1] / "Snakefile") if path.is_file())
+    given = ["-s", str(snakefile.resolve()), *(["--configfile", str(options.configfile.resolve())] if options.configfile else [])]
+    sys.stdout.write(f"{why(options.file, given, options.directory.resolve())}\n")
 
 
 def _unlock(options: argparse.Namespace) -> None:

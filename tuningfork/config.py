@@ -39,7 +39,9 @@ def catalogue_names() -> tuple[str, ...]:
 def network_modules() -> dict[str, str]:
     """Network name -> module that registers it, read off the ``@register("name")`` lines without importing torch."""
     modules = {path.stem: path.read_text(encoding="utf-8") for path in sorted((PACKAGE / "networks").glob("*.py"))}
-    return {name: f"tuningfork.networks.{stem}" for stem, text in modules.items() for name in re.findall(r'^@register\("([^"]+)"\)', text, re.MULTILINE)}
+    return {
+        name: f"tuningfork.networks.{stem}" for stem, text in modules.items() for name in re.findall(r"""^@register\(["']([^"']+)["']\)""", text, re.MULTILINE)
+    }
 
 
 @functools.cache

@@ -137,8 +137,8 @@ def _predicted(directory: Path, model: str, sample: str, object_id: str, wf: Wor
         return
     targets = wf.config.samples[wf.config.models[model].train].targets
     for row, values in _rows_of(directory / file, object_id):
-        fold = "the main network" if values["fold"] < 0 else f"fold network {values['fold']}"
-        seen = "which learned from it" if values["in_training"] and values["fold"] < 0 else "which did not learn from it"
+        fold = "the networks of the model" if values["fold"] < 0 else f"fold network {values['fold']}"
+        seen = "that learned from it" if values["in_training"] and values["fold"] < 0 else "that did not learn from it"
         yield Step("predicted", f"{file}, row {row + 1}", (f"{_values(values, targets, ('status', 'split'))}; by {fold}, {seen}",))
 
 

@@ -3,6 +3,7 @@
 Light, like `tuningfork.config`; the Snakefile calls it at every parse. It reads small JSON files that checkpoints wrote, never tables.
 """
 
+import functools
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -33,6 +34,17 @@ def in_order(values: Any) -> Any:
     if isinstance(values, Mapping):
         return {key: in_order(values[key]) for key in sorted(values)}
     return [in_order(value) for value in values] if isinstance(values, list | tuple) else values
+
+
+def _as_it_is(path: str | Path) -> Any:
+    """A JSON file that a checkpoint wrote, read once for as long as it stays what it is: every job of a sample asks for it."""
+    found = os.stat(path)
+    return _read_once(str(path), found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+@functools.lru_cache(maxsize=256)
+def _read_once(path: str, *stamp: int) -> Any:
+    return read_json(path)
 
 
 class Workflow:
@@ -203,7 +215,8 @@ class Workflow:
         """The part of a sample that decides which objects it has, their labels and their split."""
         described = self.config.samples[sample]
         if isinstance(described, FolderSample):
-            return self.sample_slice(sample, "kind", "folder", "labels", "task", "targets", "split", "stamp")
+            given = described.split.model_dump(mode="json", include={"by", "column"})  # how else it is split, the shards decide
+            return {**self.sample_slice(sample, "kind", "folder", "labels", "task", "targets", "stamp"), "split": given}
         if isinstance(described, CutoutSample):
             return self.sample_slice(sample, "kind", "images", "select", "classes", "label_column", "stamp", "task", "targets")
         bands = {"bands": list(described.images.bands), "fields": list(described.images.fields), "collection": described.images.collection}
@@ -270,16 +283,22 @@ class Workflow:
         return {**({"weights_from": files} if files else {}), **({"methods": methods} if methods else {})}
 
     def _behind(self, model: str, sample: str) -> dict[str, Any]:
-        """The part of the configuration that a catalogue rests on: its model, those that this starts from, and their samples."""
+        """The part of the configuration that a catalogue rests on: its model, those that this starts from, and their samples.
+
+        What else is done with the models is left out: what they are compared with, what is claimed of them, how and where else they are judged.
+        """
         models, waiting = dict[str, Any](), [model]
         samples = {sample: None}
         while waiting:
             name = waiting.pop()
             described = self.config.models[name]
-            models[name] = described.model_dump(mode="json", by_alias=True)
+            models[name] = described.model_dump(mode="json", by_alias=True, exclude={"compare_to", "claims", "evaluate_on", "predict"})
             samples |= dict.fromkeys(self.trained_on(name))
             waiting += [described.parent] if described.parent else []
-        return {"models": models, "samples": {name: self.config.samples[name].model_dump(mode="json", by_alias=True) for name in samples}}
+        return {"models": models, "samples": {name: self._sample_behind(name) for name in samples}}
+
+    def _sample_behind(self, name: str) -> dict[str, Any]:
+        return self.config.samples[name].model_dump(mode="json", by_alias=True, exclude={"votes", "assumed_votes"})
 
     def simulated(self, sample: str) -> bool:
         """Whether a sample's pixels come from the simulated sky (pictures of a folder never do)."""
@@ -302,6 +321,10 @@ class Workflow:
 
     def skies(self) -> dict[str, tuple[str, dict[str, Any]]]:
         """The simulated skies: kind of sample -> folder and parameters. Mosaics have one, cutouts of the wide surveys another."""
+        return self._skies
+
+    @functools.cached_property
+    def _skies(self) -> dict[str, tuple[str, dict[str, Any]]]:
         found = {}
         for kind, folder, section in (("mosaic", "sky", self.config.sky), ("cutout", "survey_sky", self.config.survey_sky)):
             parameters = section.model_dump(mode="json")
@@ -458,10 +481,10 @@ class Workflow:
     @staticmethod
     def shards(index: str | Path) -> Mapping[str, Mapping[str, Any]]:
         """What `shard_sample` wrote: shard -> digest of its rows, number of rows, fields."""
-        return read_json(index)["shards"]
+        return _as_it_is(index)["shards"]
 
     @staticmethod
     def frozen(path: str | Path, samples: Iterable[str], *what: str) -> dict[str, Any]:
-        """Digests of samples that `freeze_group` wrote; `what` picks among stamps, labels and ledger."""
-        found = read_json(path)
+        """Digests of samples that `freeze_group` wrote; `what` picks among stamps, sides, labels, objects and ledger."""
+        found = _as_it_is(path)
         return {sample: {key: found[sample][key] for key in what} for sample in samples}

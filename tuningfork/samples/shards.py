@@ -19,6 +19,8 @@ from tuningfork.samples.labels import refuse_duplicates
 CUT_COLUMNS = ("object_id", "field", "band", "ra", "dec", "x_pix", "y_pix", "stamp_arcsec", "petrosian_radius_arcsec")
 
 CUTOUT_COLUMNS = ("object_id", "ra", "dec", "arcsec_per_pixel", "row")
+SIDE_COLUMNS = ("galaxy_id", "group_id", "fold_group", "side", "split")
+LABEL_COLUMNS = ("labelled", "n_votes")
 
 
 def shard_keys(ra: np.ndarray, dec: np.ndarray, nside: int) -> np.ndarray:
@@ -68,7 +70,7 @@ def digest_rows(table: Table, columns: Sequence[str]) -> str:
 
 
 def manifest(table: Table, shard: np.ndarray, columns: Sequence[str] = CUT_COLUMNS, label_columns: Sequence[str] = ()) -> dict[str, Any]:
-    """What ``shards.json`` holds: each shard's digest, number of rows and fields, and the digest of all labels and splits.
+    """What ``shards.json`` holds: each shard's digest, number of rows and fields, and digests of the sides, of labels and sides, and of everything.
 
     Parameters
     ----------
@@ -79,7 +81,7 @@ def manifest(table: Table, shard: np.ndarray, columns: Sequence[str] = CUT_COLUM
     columns : sequence of str
         What a cut uses; those that the table has not are an error.
     label_columns : sequence of str
-        Targets, and what else training depends on; ``labelled`` and ``split`` are added where the table has them.
+        Targets; what else training depends on is added where the table has it.
     """
     if len(shard) != len(table):
         raise SampleError(f"{len(shard)} shard names for {len(table)} objects")
@@ -90,13 +92,28 @@ def manifest(table: Table, shard: np.ndarray, columns: Sequence[str] = CUT_COLUM
         part = table[rows]
         fields = sorted(set(strings(part["field"]).tolist())) if "field" in table.colnames else []
         shards[str(name)] = {"digest": digest_rows(part, columns), "rows": len(rows), "fields": fields}
-    return {"shards": shards, "labels": labels_digest(table, label_columns)}
+    return {"shards": shards, "sides": sides_digest(table), "labels": labels_digest(table, label_columns), "objects": table_digest(table)}
+
+
+def sides_digest(table: Table) -> str:
+    """Digest of which galaxy each object is, and on which side of the split and of the folds it stands: what predictions are composed by."""
+    return digest_rows(table, [name for name in SIDE_COLUMNS if name in table.colnames])
 
 
 def labels_digest(table: Table, label_columns: Sequence[str]) -> str:
-    """Digest of the labels and splits of a whole sample."""
-    extra = [name for name in ("labelled", "split", "group_id") if name in table.colnames]
-    return digest_rows(table, [*label_columns, *extra])
+    """Digest of the labels and sides of a whole sample: what a training depends on beside the pixels."""
+    return digest_rows(table, [*label_columns, *(name for name in (*LABEL_COLUMNS, *SIDE_COLUMNS) if name in table.colnames)])
+
+
+def table_digest(table: Table) -> str:
+    """Digest of every column with its unit and description: what evaluation and publishing depend on.
+
+    When the table was retrieved does not count, nor does the time of a picture's file.
+    """
+    names = sorted(set(table.colnames) - {"file_version"})
+    about = [[name, str(table[name].unit or ""), table[name].info.description or ""] for name in names]
+    rows = digest_rows(table, names)
+    return hashlib.sha256(f"{json.dumps(about)}{rows}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def strings_of(values: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""Collect the digests of the samples that models join: {sample: {stamps, labels, ledger}}."""
+"""Collect the digests of the samples that models join: {sample: {stamps, sides, labels, objects, ledger}}."""
 
 from tuningfork.scripting import start
 
@@ -10,11 +10,11 @@ from tuningfork.files import read_json, write_json
 
 frozen = {}
 for digests, index, ledger in zip(snakemake.input.digests, snakemake.input.index, snakemake.input.ledger, strict=True):
-    found = read_json(digests)
+    found, rows = read_json(digests), read_json(index)
     frozen[Path(digests).parent.name] = {
         "stamps": found["stamps"],
         "ledger": found["ledger"],
-        "labels": read_json(index)["labels"],
+        **{key: rows[key] for key in ("sides", "labels", "objects")},
         "statuses": read_json(ledger)["statuses"],
     }
 log.info("%s", frozen)
