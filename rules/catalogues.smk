@@ -55,6 +55,7 @@ rule download_catalogue:
         "logs/download_catalogue/{sample}.{catalogue}.log",
     benchmark:
         "logs/download_catalogue/{sample}.{catalogue}.benchmark.tsv"
+    localrule: wf.downloads_here()
     conda:
         "../envs/io.yaml"
     threads: 1
@@ -85,6 +86,7 @@ rule download_labels:
         "logs/download_labels/{sample}.log",
     benchmark:
         "logs/download_labels/{sample}.benchmark.tsv"
+    localrule: wf.downloads_here()
     conda:
         "../envs/io.yaml"
     threads: 1
@@ -111,6 +113,7 @@ rule download_mosaics:
         "logs/download_mosaics/{sample}.{field}.log",
     benchmark:
         "logs/download_mosaics/{sample}.{field}.benchmark.tsv"
+    localrule: wf.downloads_here()
     conda:
         "../envs/io.yaml"
     threads: 1

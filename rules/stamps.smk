@@ -53,6 +53,7 @@ rule cut_remote_stamps:
         "logs/cut_remote_stamps/{sample}.{shard}.benchmark.tsv"
     wildcard_constraints:
         sample=wf.pattern(wf.samples_cut("ranges", "auto")),
+    localrule: wf.downloads_here()
     conda:
         "../envs/io.yaml"
     threads: 1
@@ -85,6 +86,7 @@ rule fetch_cutouts:
         "logs/fetch_cutouts/{sample}.{shard}.benchmark.tsv"
     wildcard_constraints:
         sample=wf.pattern(wf.samples("cutout")),
+    localrule: wf.downloads_here()
     conda:
         "../envs/io.yaml"
     threads: 1

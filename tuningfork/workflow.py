@@ -349,6 +349,15 @@ class Workflow:
             found["slurm_partition"] = compute.gpu_partition
         return found
 
+    def environment(self) -> dict[str, str]:
+        """What a profile's expressions may name: memory and time of one training, from which retries grow."""
+        compute = self.config.compute
+        return {"TUNINGFORK_TRAINING_MEM_MB": str(compute.training_mem_mb), "TUNINGFORK_TRAINING_MINUTES": str(compute.training_minutes)}
+
+    def downloads_here(self) -> bool:
+        """Whether the rules that ask archives run beside snakemake in place of on a cluster's nodes."""
+        return self.config.compute.downloads == "head_node"
+
     # Digests that stand for files -----------------------------------------------------------------------------------
 
     def code(self, script: str, *modules: str) -> str:
