@@ -62,7 +62,7 @@ rule download_catalogue:
     resources:
         mem_mb=1000,
         runtime=60,
-        net_vizier=1,
+        **wf.net("vizier"),
     params:
         code=lambda w: wf.code(
             "download_catalogue",
@@ -93,7 +93,7 @@ rule download_labels:
     resources:
         mem_mb=500,
         runtime=20,
-        net_web=1,
+        **wf.net("web"),
     params:
         code=wf.code("download_labels", "tuningfork.wire"),
         wire=lambda w: wf.wire(w.sample),
@@ -120,7 +120,7 @@ rule download_mosaics:
     resources:
         mem_mb=1000,
         runtime=600,
-        net_mast=1,
+        **wf.net("mast"),
     params:
         code=wf.code("download_mosaics", "tuningfork.wire"),
         wire=lambda w: wf.wire(w.sample),

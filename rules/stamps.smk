@@ -60,7 +60,7 @@ rule cut_remote_stamps:
     resources:
         mem_mb=2000,
         runtime=600,
-        net_mast=1,
+        **wf.net("mast"),
     params:
         code=lambda w: wf.code("cut_remote_stamps", "tuningfork.wire"),
         wire=lambda w: wf.wire(w.sample),
@@ -93,7 +93,7 @@ rule fetch_cutouts:
     resources:
         mem_mb=1500,
         runtime=240,
-        net_cutouts=1,
+        **wf.net("cutouts"),
     params:
         code=wf.code("fetch_cutouts", "tuningfork.wire"),
         wire=lambda w: wf.wire(w.sample),

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    about = "Beside the workflow: what a run will cost, whether all it made is still whole, new pictures, mirrors, the stand-in archives, stale locks."
+    about = "Beside the workflow: what a run will cost, whether it will work here, whether all it made is still whole, new pictures, mirrors, the stand-in archives, stale locks."
     parser = argparse.ArgumentParser(prog="tuningfork", description=about)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -72,6 +72,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     unlock.add_argument("directory", type=Path, nargs="?", default=Path(), help="working directory (default: here)")
     unlock.set_defaults(run=_unlock)
+
+    doctor = commands.add_parser(
+        "doctor", help="will a run work here: profile, GPUs, Slurm's partitions and limits, disk, archives, clock; nothing is submitted"
+    )
+    doctor.add_argument("--profile", action="append", default=[], metavar="P", help="as for snakemake --profile; may be given more than once")
+    doctor.add_argument("--configfile", type=Path, help="a YAML file (default: the demo's)")
+    doctor.add_argument("--directory", type=Path, default=Path(), help="where the workflow would run (default: here)")
+    doctor.set_defaults(run=_doctor)
     return parser
 
 
@@ -152,6 +160,17 @@ def _predict(options: argparse.Namespace) -> None:
 
     counts = predict_folder(options.model, options.folder, options.output, batch_size=options.batch)
     logging.getLogger(__name__).info("%s: %s", options.output, ", ".join(f"{number} {status}" for status, number in counts.items()))
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    from tuningfork.doctor.examine import examine
+    from tuningfork.doctor.finding import render
+
+    findings = examine(options.profile, options.configfile, Path(__file__).parents[1], options.directory.resolve())
+    sys.stdout.write(render(findings))
+    problems = sum(finding.level == "problem" for finding in findings)
+    if problems:
+        raise SystemExit(1)
 
 
 def _unlock(options: argparse.Namespace) -> None:

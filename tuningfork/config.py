@@ -124,6 +124,7 @@ class Compute(Section):
     gpu_model: str | None = Field(None, description="GPU model as the cluster names it, such as a100 or h200")
     gpu_partition: str | None = Field(None, description="cluster partition (queue) of GPU jobs")
     downloads: Literal["nodes", "head_node"] = Field("nodes", description="where a cluster's jobs that ask archives run; head_node: beside snakemake itself")
+    download_partition: str | None = Field(None, description="cluster partition of the jobs that ask archives, where only some nodes have internet")
     training_mem_mb: int = Field(2500, ge=500, description="memory of one training or prediction, MB")
     training_minutes: int = Field(240, ge=1, description="run time that one training asks of a cluster, minutes")
 

@@ -89,8 +89,13 @@ def _listed() -> list[str]:
         shown = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return []
-    # "GPU 0: NVIDIA H200 (UUID: GPU-...)": the UUID means the same device in every process, whatever is visible to it
-    return re.findall(r"^GPU \d+:.*\(UUID: (GPU-[^)\s]+)\)", shown.stdout, re.MULTILINE)
+    # "GPU 0: NVIDIA H200 (UUID: GPU-...)"; where it is divided, its parts follow, and CUDA sees these in its place.
+    found = list[str]()
+    for kind, device in re.findall(r"^ *(GPU|MIG) .*\(UUID: ([^)\s]+)\)", shown.stdout, re.MULTILINE):
+        if kind == "MIG" and found and found[-1].startswith("GPU-"):
+            found.pop()
+        found.append(device)
+    return found
 
 
 def _take(devices: Sequence[str], count: int, folder: Path) -> list[str] | None:
