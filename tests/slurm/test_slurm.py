@@ -1,4 +1,4 @@
-"""A small configuration through `--profile profiles/slurm` on a real Slurm, with all that a shared cluster does to jobs: killed, cut off by time and by memory, drained."""
+"""A small configuration through `--profile profiles/slurm` on a real Slurm, with what a shared cluster does to jobs: killed, out of time, out of memory, drained."""
 
 import csv
 import importlib.util
