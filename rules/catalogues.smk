@@ -60,9 +60,9 @@ rule download_catalogue:
         "../envs/io.yaml"
     threads: 1
     resources:
+        **wf.net("vizier"),
         mem_mb=1000,
         runtime=60,
-        **wf.net("vizier"),
     params:
         code=lambda w: wf.code(
             "download_catalogue",
@@ -91,9 +91,9 @@ rule download_labels:
         "../envs/io.yaml"
     threads: 1
     resources:
+        **wf.net("web"),
         mem_mb=500,
         runtime=20,
-        **wf.net("web"),
     params:
         code=wf.code("download_labels", "tuningfork.wire"),
         wire=lambda w: wf.wire(w.sample),
@@ -118,9 +118,9 @@ rule download_mosaics:
         "../envs/io.yaml"
     threads: 1
     resources:
+        **wf.net("mast"),
         mem_mb=1000,
         runtime=600,
-        **wf.net("mast"),
     params:
         code=wf.code("download_mosaics", "tuningfork.wire"),
         wire=lambda w: wf.wire(w.sample),

@@ -58,9 +58,9 @@ rule cut_remote_stamps:
         "../envs/io.yaml"
     threads: 1
     resources:
+        **wf.net("mast"),
         mem_mb=2000,
         runtime=600,
-        **wf.net("mast"),
     params:
         code=lambda w: wf.code("cut_remote_stamps", "tuningfork.wire"),
         wire=lambda w: wf.wire(w.sample),
@@ -91,9 +91,9 @@ rule fetch_cutouts:
         "../envs/io.yaml"
     threads: 1
     resources:
+        **wf.net("cutouts"),
         mem_mb=1500,
         runtime=240,
-        **wf.net("cutouts"),
     params:
         code=wf.code("fetch_cutouts", "tuningfork.wire"),
         wire=lambda w: wf.wire(w.sample),

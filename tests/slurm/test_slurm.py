@@ -1,4 +1,4 @@
-"""A small configuration through `--profile profiles/slurm` on a real Slurm, with what a shared cluster does to jobs: killed, out of time, out of memory, drained."""
+"""A small configuration through `--profile profiles/slurm` on a real Slurm; its jobs are killed, run out of time and of memory, and their node is drained."""
 
 import csv
 import importlib.util
@@ -82,13 +82,15 @@ def run(cluster: OneNode, plugin: str, site: Path, repository: Path, tmp_path_fa
     folder = tmp_path_factory.mktemp("run")
     (folder / "config.yaml").write_text((HERE / "small.yaml").read_text())
     command = [Path(sys.executable).with_name("snakemake"), "-s", repository / "Snakefile", "-d", folder, "--configfile", folder / "config.yaml"]
-    command += ["--profile", repository / "profiles" / "slurm", site, "--", *TARGETS]
+    command += ["--profile", repository / "profiles" / "slurm", "--profile", site, "--", *TARGETS]
     environment = os.environ | {"PATH": cluster.path, "PYTHONPATH": plugin, "OMP_NUM_THREADS": "1"}
     with open(folder / "output.txt", "w") as output:
         snakemake = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
         try:
             _disturb(cluster, snakemake)
             snakemake.wait(timeout=600)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{(folder / 'output.txt').read_text()[-4000:]}") from error
         finally:
             if snakemake.poll() is None:
                 os.killpg(snakemake.pid, signal.SIGKILL)
@@ -103,7 +105,7 @@ def _disturb(cluster: OneNode, snakemake: subprocess.Popen) -> None:
 
     def started(rule: str, state: str = "RUNNING"):
         def look(records: list[Record]) -> Record | None:
-            assert snakemake.poll() is None, "snakemake ended early: see its output.txt"
+            assert snakemake.poll() is None, "snakemake ended early"
             return next((record for record in records if record.rule == rule and record.state == state), None)
 
         return look

@@ -1,5 +1,6 @@
 """Requests against what a Slurm has: partitions, limits, nodes and their GPUs, as `sinfo` tells them."""
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -56,8 +57,8 @@ def read_nodes(text: str) -> list[Node]:
             continue
         name, partition, limit, cpus, memory, gres, state, up = fields
         usable = up == "up" and not any(word in state.lower() for word in AWAY)
-        sizes = [int(re.match(r"\d+", size)[0]) if re.match(r"\d+", size) else 0 for size in (cpus, memory)]  # type: ignore[index]
-        found.append(Node(name, partition.rstrip("*"), partition.endswith("*"), minutes_of(limit), *sizes, gpus=gpus_of(gres), usable=usable))
+        cores, megabytes = (int("".join(itertools.takewhile(str.isdecimal, size)) or 0) for size in (cpus, memory))  # "128000+": at least
+        found.append(Node(name, partition.rstrip("*"), partition.endswith("*"), minutes_of(limit), cores, megabytes, gpus_of(gres), usable))
     return found
 
 
