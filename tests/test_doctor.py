@@ -133,7 +133,9 @@ def test_the_profile_names_every_rule_that_is_sent_and_no_other(repository: Path
     names = {line.split()[1].rstrip(":") for file in everything for line in file.read_text().splitlines() if line.startswith(("rule ", "checkpoint "))}
     local = {name for name, values in declared(_workflow(repository)).items() if values["local"]}
     profile = read_profile(repository / "profiles" / "slurm" / "config.yaml")
-    assert set(profile["set-resources"]) == names - local
+    missing, strange = names - local - set(profile["set-resources"]), set(profile["set-resources"]) - (names - local)
+    assert not missing, f"add {missing} to set-resources of profiles/slurm/config.yaml with the memory and run time of the rule, each times attempt"
+    assert not strange, f"profiles/slurm/config.yaml names {strange}, which no rule is, or which runs beside snakemake"
     assert "group-components" not in profile and "groups" not in profile
 
 

@@ -90,7 +90,7 @@ class OneNode:
         """All jobs since the start, in order."""
         return [_record(line) for line in self.ask("scontrol", "show", "job", "-o").splitlines() if line.startswith("JobId=")]
 
-    def wait_for(self, what, seconds: float = 240.0):
+    def wait_for(self, what, seconds: float = 900.0):
         """The first answer of `what(records)` that is true."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
