@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test crashtest lint bench clean lock picture
+.PHONY: help demo test crashtest lint bench clean lock picture slurm
 
 help:
 	@echo "make demo       run all five papers on the simulated sky (results/report.html, results/catalogues/)"
@@ -32,6 +32,10 @@ test: $(VENV)/installed
 
 crashtest: $(VENV)/installed
 	$(BIN)/python tests/crash/matrix.py
+
+# Snakemake's slurm plugin for the tests, beside the environment: installed in it, it would slow every start of snakemake.
+slurm: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/slurm --requirement requirements-slurm.lock
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 # tuningfork: from published galaxy catalogues to deep-learned ones.
 # The nouns are in the YAML (config/README.md), the verbs in rules/, the thinking in tuningfork/.
+import os
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -25,6 +26,10 @@ except ConfigError as error:
     raise WorkflowError(f"the configuration is not valid:\n{error}") from None
 
 
+# Profiles name these in expressions: the first attempt of a training asks for what the configuration says.
+os.environ.update(wf.environment())
+
+
 wildcard_constraints:
     sample=wf.pattern(wf.samples()),
     field=r"[A-Za-z0-9_-]+",
@@ -40,6 +45,8 @@ report: "workflow/report/workflow.rst"
 
 localrules:
     all,
+    check_ledger,
+    check_model,
     freeze_group,
 
 

@@ -55,13 +55,14 @@ rule download_catalogue:
         "logs/download_catalogue/{sample}.{catalogue}.log",
     benchmark:
         "logs/download_catalogue/{sample}.{catalogue}.benchmark.tsv"
+    localrule: wf.downloads_here()
     conda:
         "../envs/io.yaml"
     threads: 1
     resources:
+        **wf.net("vizier"),
         mem_mb=1000,
         runtime=60,
-        net_vizier=1,
     params:
         code=lambda w: wf.code(
             "download_catalogue",
@@ -85,13 +86,14 @@ rule download_labels:
         "logs/download_labels/{sample}.log",
     benchmark:
         "logs/download_labels/{sample}.benchmark.tsv"
+    localrule: wf.downloads_here()
     conda:
         "../envs/io.yaml"
     threads: 1
     resources:
+        **wf.net("web"),
         mem_mb=500,
         runtime=20,
-        net_web=1,
     params:
         code=wf.code("download_labels", "tuningfork.wire"),
         wire=lambda w: wf.wire(w.sample),
@@ -111,13 +113,14 @@ rule download_mosaics:
         "logs/download_mosaics/{sample}.{field}.log",
     benchmark:
         "logs/download_mosaics/{sample}.{field}.benchmark.tsv"
+    localrule: wf.downloads_here()
     conda:
         "../envs/io.yaml"
     threads: 1
     resources:
+        **wf.net("mast"),
         mem_mb=1000,
         runtime=600,
-        net_mast=1,
     params:
         code=wf.code("download_mosaics", "tuningfork.wire"),
         wire=lambda w: wf.wire(w.sample),

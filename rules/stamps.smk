@@ -53,13 +53,14 @@ rule cut_remote_stamps:
         "logs/cut_remote_stamps/{sample}.{shard}.benchmark.tsv"
     wildcard_constraints:
         sample=wf.pattern(wf.samples_cut("ranges", "auto")),
+    localrule: wf.downloads_here()
     conda:
         "../envs/io.yaml"
     threads: 1
     resources:
+        **wf.net("mast"),
         mem_mb=2000,
         runtime=600,
-        net_mast=1,
     params:
         code=lambda w: wf.code("cut_remote_stamps", "tuningfork.wire"),
         wire=lambda w: wf.wire(w.sample),
@@ -85,13 +86,14 @@ rule fetch_cutouts:
         "logs/fetch_cutouts/{sample}.{shard}.benchmark.tsv"
     wildcard_constraints:
         sample=wf.pattern(wf.samples("cutout")),
+    localrule: wf.downloads_here()
     conda:
         "../envs/io.yaml"
     threads: 1
     resources:
+        **wf.net("cutouts"),
         mem_mb=1500,
         runtime=240,
-        net_cutouts=1,
     params:
         code=wf.code("fetch_cutouts", "tuningfork.wire"),
         wire=lambda w: wf.wire(w.sample),

@@ -42,6 +42,20 @@ def test_the_lock_pins_every_dependency(repository: Path) -> None:
         assert name in lock, f"{name} of pyproject.toml is not in requirements.lock: run make lock"
 
 
+def test_the_slurm_lock_pins_the_plugin_and_goes_with_the_lock(repository: Path) -> None:
+    import tomllib
+
+    from packaging.requirements import Requirement
+
+    extra = tomllib.loads((repository / "pyproject.toml").read_text())["project"]["optional-dependencies"]["slurm"]
+    lines = (repository / "requirements-slurm.lock").read_text().split()
+    pinned = dict(line.split("==") for line in lines)
+    for requirement in map(Requirement, extra):
+        assert requirement.specifier.contains(pinned[requirement.name])
+    assert "snakemake-executor-plugin-slurm-jobstep" in pinned
+    assert not set(pinned) & set(_lock(repository)), "a package has one version: that of requirements.lock"
+
+
 def test_the_lock_is_installed(repository: Path) -> None:
     from importlib.metadata import version
 

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     about = (
-        "Beside the workflow: what a run will cost, why a file is stale, whether all is still whole, new pictures, mirrors, the stand-in archives, stale locks."
+        "Beside the workflow: what a run will cost, whether it will work here, why a file is stale, whether all is still whole, new pictures, mirrors, locks."
     )
     parser = argparse.ArgumentParser(prog="tuningfork", description=about)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -81,6 +81,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     unlock.add_argument("directory", type=Path, nargs="?", default=Path(), help="working directory (default: here)")
     unlock.set_defaults(run=_unlock)
+
+    doctor = commands.add_parser(
+        "doctor", help="will a run work here: profile, GPUs, Slurm's partitions and limits, disk, archives, clock; nothing is submitted"
+    )
+    doctor.add_argument("--profile", action="append", default=[], metavar="P", help="as for snakemake --profile; may be given more than once")
+    doctor.add_argument("--configfile", type=Path, help="a YAML file (default: the demo's)")
+    doctor.add_argument("--directory", type=Path, default=Path(), help="where the workflow would run (default: here)")
+    doctor.set_defaults(run=_doctor)
     return parser
 
 
@@ -169,6 +177,17 @@ def _why(options: argparse.Namespace) -> None:
     snakefile = options.snakefile or next(path for path in (Path("Snakefile"), Path(__file__).parents[1] / "Snakefile") if path.is_file())
     given = ["-s", str(snakefile.resolve()), *(["--configfile", str(options.configfile.resolve())] if options.configfile else [])]
     sys.stdout.write(f"{why(options.file, given, options.directory.resolve())}\n")
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    from tuningfork.doctor.examine import examine
+    from tuningfork.doctor.finding import render
+
+    findings = examine(options.profile, options.configfile, Path(__file__).parents[1], options.directory.resolve())
+    sys.stdout.write(render(findings))
+    problems = sum(finding.level == "problem" for finding in findings)
+    if problems:
+        raise SystemExit(1)
 
 
 def _unlock(options: argparse.Namespace) -> None:

@@ -125,6 +125,8 @@ class Compute(Section):
     gpu: int = Field(1, ge=0, description="GPUs that one training asks of a cluster, and shares its batches among; with none on the machine it runs on the CPU")
     gpu_model: str | None = Field(None, description="GPU model as the cluster names it, such as a100 or h200")
     gpu_partition: str | None = Field(None, description="cluster partition (queue) of GPU jobs")
+    downloads: Literal["nodes", "head_node"] = Field("nodes", description="where a cluster's jobs that ask archives run; head_node: beside snakemake itself")
+    download_partition: str | None = Field(None, description="cluster partition of the jobs that ask archives, where only some nodes have internet")
     training_mem_mb: int = Field(2500, ge=500, description="memory of one training or prediction, MB")
     stamps: Literal["auto", "resident", "streamed"] = Field(
         "auto", description="where a training keeps its stamps: on the device if they fit there (auto), always there, or read batch by batch"

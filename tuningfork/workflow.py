@@ -452,6 +452,20 @@ class Workflow:
             found["slurm_partition"] = compute.gpu_partition
         return found
 
+    def net(self, archive: str) -> dict[str, Any]:
+        """Resources of a rule that asks an archive: one of the jobs that may do so at once, and the partition that reaches the internet."""
+        partition = self.config.compute.download_partition
+        return {f"net_{archive}": 1, **({"slurm_partition": partition} if partition else {})}
+
+    def environment(self) -> dict[str, str]:
+        """What a profile's expressions may name: memory and time of one training, from which retries grow."""
+        compute = self.config.compute
+        return {"TUNINGFORK_TRAINING_MEM_MB": str(compute.training_mem_mb), "TUNINGFORK_TRAINING_MINUTES": str(compute.training_minutes)}
+
+    def downloads_here(self) -> bool:
+        """Whether the rules that ask archives run beside snakemake in place of on a cluster's nodes."""
+        return self.config.compute.downloads == "head_node"
+
     # Digests that stand for files -----------------------------------------------------------------------------------
 
     def code(self, script: str, *modules: str) -> str:

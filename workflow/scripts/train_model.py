@@ -4,6 +4,10 @@ from tuningfork.scripting import start
 
 log = start(snakemake)
 
+from tuningfork.gpu_lease import hold_gpus
+
+hold_gpus(snakemake.resources.get("gpu", 0))
+
 from pathlib import Path
 
 from tuningfork.files import digest_of
