@@ -22,9 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    about = (
-        "Beside the workflow: what a run will cost, whether it will work here, why a file is stale, whether all is still whole, new pictures, mirrors, locks."
-    )
+    about = "Beside the workflow: what a run will cost, whether it will work here, why a file is stale, whether all is whole, new pictures, mirrors, locks."
     parser = argparse.ArgumentParser(prog="tuningfork", description=about)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import group_cases
@@ -44,6 +45,14 @@ def signal_at(monkeypatch, step, number):
         return plain(self, *arguments)
 
     monkeypatch.setattr(Fit, "_step", watched)
+
+
+@pytest.fixture(autouse=True)
+def _sigint_is_heard() -> Iterator[None]:
+    """A shell that starts the tests in the background has them ignore SIGINT, and what is ignored stays ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(
