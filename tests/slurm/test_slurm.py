@@ -56,7 +56,7 @@ def site(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shipped = yaml.safe_load((repository / "profiles" / "slurm" / "config.yaml").read_text())["set-resources"]
     shipped[SHORT_OF_MEMORY]["mem_mb"] = "attempt * 240"
     own = {"default-resources": {"slurm_partition": "main"}, "set-resources": shipped, "slurm-status-command": "squeue"}
-    own |= {"slurm-init-seconds-before-status-checks": 1, "latency-wait": 10}
+    own |= {"slurm-init-seconds-before-status-checks": 8, "latency-wait": 10}
     (folder / "config.yaml").write_text(yaml.safe_dump(own))
     return folder
 
@@ -117,29 +117,33 @@ def _disturb(cluster: OneNode, snakemake: subprocess.Popen) -> None:
     cluster.wait_for(started("select_sample", "PENDING"))
     cluster.ask("scontrol", "update", f"nodename={host}", "state=resume")
 
-    cluster.wait_for(lambda records: sum(record.rule == "train_model" for record in records) == 3)
-    endless = cluster.wait_for(started(LOST_BY_TIME))
-    cluster.ask("scontrol", "update", f"jobid={endless.number}", "timelimit=1")
-    _script_of(endless).suspend()  # as on a file system that hangs
     victim = cluster.wait_for(started("train_model"))
     cluster.ask("scancel", str(victim.number))
-    told = cluster.wait_for(lambda records: started("train_model")([record for record in records if record.number != victim.number]))
-    _script_of(told)
+    halted = _halt(cluster, {"train_model", LOST_BY_TIME}, besides=victim.values["Comment"])
+    endless, _ = halted[LOST_BY_TIME]  # stays halted, as on a file system that hangs, until Slurm kills it
+    cluster.ask("scontrol", "update", f"jobid={endless.number}", "timelimit=1")
+    told, script = halted["train_model"]
     cluster.ask("scancel", "--signal=TERM", str(told.number))  # what --signal=TERM@120 sends before the time is over
+    script.resume()
 
 
-def _script_of(record: Record, seconds: float = 120.0) -> psutil.Process:
-    """The process of a job's script, as soon as it runs."""
+def _halt(cluster: OneNode, rules: set[str], *, besides: str, seconds: float = 300.0) -> dict[str, tuple[Record, psutil.Process]]:
+    """Stop the script of one job of each rule as soon as it runs, so that what is done to the job does not race with its end."""
+    halted: dict[str, tuple[Record, psutil.Process]] = {}
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while rules - set(halted) and time.monotonic() < until:
+        wanted = {record.number: record for record in cluster.records() if record.rule in rules - set(halted) and record.values["Comment"] != besides}
         for process in psutil.process_iter():
             try:
-                if process.environ().get("SLURM_JOB_ID") == str(record.number) and ".snakemake/scripts" in " ".join(process.cmdline()):
-                    return process
+                record = wanted.get(int(process.environ().get("SLURM_JOB_ID", 0)))
+                if record and record.rule not in halted and ".snakemake/scripts" in " ".join(process.cmdline()):
+                    process.suspend()
+                    halted[record.rule] = (record, process)
             except psutil.Error:
                 continue
         time.sleep(0.05)
-    raise AssertionError(f"job {record.number} runs no script")
+    assert set(halted) == rules, f"no script of {rules - set(halted)} ran within {seconds} s"
+    return halted
 
 
 def test_every_job_asked_slurm_for_what_its_rule_declares(run: Run, repository: Path, site: Path) -> None:
