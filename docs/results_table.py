@@ -111,8 +111,12 @@ def baselines_of(rows: Rows, test: np.ndarray, task: str, stamps: StampSet) -> l
 
 def report(results: Path, name: str, others: Sequence[str], threads: int) -> list[str]:
     """The table of one model, with the means of `others` (same sample) below its own lines."""
-    about = read_json(results / "models" / name / "metrics.json")
-    sample, task, targets = about["sample"], about["task"], about["targets"]
+    file = results / "models" / name / "metrics.json"
+    if not file.exists():
+        raise SystemExit(f"{file}: no such file; run snakemake first, or give the folder of its results with --results")
+    about = read_json(file)
+    task, targets = about["task"], about["targets"]
+    sample = next(iter(read_json(file.with_name("model.json"))["data"]))  # the first is the one that it was trained on
     objects = tables.read_columns(results / "samples" / sample / "objects.parquet")
     rows = join(objects, tables.read_columns(results / "models" / name / "predictions" / f"{sample}.parquet"), targets, task)
     test, stamps = rows.comparable & rows.split("test"), stamps_of(results, sample)
