@@ -1,6 +1,8 @@
 """Transfer between two surveys' pictures through the rules: Galaxy Zoo 1 (SDSS) to rings (DECaLS), against training from scratch."""
 
 import csv
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,9 +14,18 @@ pytestmark = pytest.mark.slow
 MODELS = ("gz1", "rings", "rings-scratch")
 
 
+def shortened(example):
+    """The example with one network a model, and without the adaptation: the numbers of docs/results.md are those of the example itself."""
+    configuration = example("rings")
+    configuration["models"] = {name: model for name, model in configuration["models"].items() if name in MODELS}
+    for model in configuration["models"].values():
+        model.pop("ensemble", None)
+    return configuration
+
+
 @pytest.fixture(scope="module")
 def run(snakemake, example, tmp_path_factory):
-    return snakemake(tmp_path_factory.mktemp("rings"), example("rings"))
+    return snakemake(tmp_path_factory.mktemp("rings"), shortened(example))
 
 
 def test_galaxy_zoo_classes_are_learned(run):
@@ -56,6 +67,17 @@ def test_the_gain_of_the_transfer_is_a_paired_number(run):
     # a large loss by transfer would be a fault (wrong weights, wrong normalisation); its gain is as measured
     assert high > 0
     assert run.estimate(metrics["sections"]["test"]["baselines"]["mean"]["difference"])[0] > 0
+
+
+def test_the_table_of_the_results_says_what_the_metrics_say(run, repository):
+    command = [sys.executable, repository / "docs/results_table.py", "rings", "--results", run.results]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    lines = {cells[1].strip(): cells[2] for line in done.stdout.splitlines() if len(cells := line.split("|")) > 3}
+    section = run.metrics("rings")["sections"]["test"]
+    for line, found in (("mean of the 1, turned views", section), ("ridge on the border pixels", section["baselines"]["border pixels"])):
+        assert float(lines[line].split()[0]) == pytest.approx(found["headline"]["value"], abs=6e-4)
+    assert "temperature" in done.stdout and "asked for 90%" in done.stdout
 
 
 def test_the_catalogue_has_every_galaxy(run, shared_data):
