@@ -98,6 +98,8 @@ def lines_of(networks: Sequence[Path], stamps: StampSet, ids: np.ndarray, thread
         return np.stack([predict(model, stamps, ids, threads=threads, progress=False, **options)["mean"] for model in models])
 
     ways = {"turned views": seen(), "one view": seen(tta=False), f"shifts of {SHIFT} px too": seen(shifts_px=SHIFT)}
+    if len(models) == 1:
+        return [Line(f"the network, {how}", predicted) for how, predicted in ways.items()]
     each = [Line(f"each of {len(models)} networks, {how}", predicted) for how, predicted in ways.items()]
     return each + [Line(f"mean of the {len(models)}, {how}", predicted.mean(axis=0, keepdims=True)) for how, predicted in ways.items()]
 
@@ -124,7 +126,7 @@ def report(results: Path, name: str, others: Sequence[str], threads: int) -> lis
     lines = lines_of(networks_of(results / "models" / name), stamps, ids, threads)
     for other in others:
         own = lines_of(networks_of(results / "models" / other), stamps, ids, threads)
-        lines += [Line(f"{other}: {line.name}", line.predicted) for line in (own[0], own[3])]
+        lines += [Line(f"{other}: {line.name}", line.predicted) for line in own[::3]]
     lines += baselines_of(rows, test, task, stamps)
     return [f"{name} ({sample}): {test.sum()} test rows", "", *table(lines, observed, task), *calibration(about), *out_of_fold(about)]
 

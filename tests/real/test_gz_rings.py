@@ -75,7 +75,7 @@ def test_the_table_of_the_results_says_what_the_metrics_say(run, repository):
     assert done.returncode == 0, done.stderr
     lines = {cells[1].strip(): cells[2] for line in done.stdout.splitlines() if len(cells := line.split("|")) > 3}
     section = run.metrics("rings")["sections"]["test"]
-    for line, found in (("mean of the 1, turned views", section), ("ridge on the border pixels", section["baselines"]["border pixels"])):
+    for line, found in (("the network, turned views", section), ("ridge on the border pixels", section["baselines"]["border pixels"])):
         assert float(lines[line].split()[0]) == pytest.approx(found["headline"]["value"], abs=6e-4)
     assert "temperature" in done.stdout and "asked for 90%" in done.stdout
 
