@@ -551,6 +551,23 @@ class Config(Section):
     )
 
 
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """What a YAML file holds, {} where it is empty.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be read, is no YAML of plain values (tags that make objects are refused), or is no mapping.
+    """
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{path}: not a readable YAML file ({' '.join(str(error).split())[:300] or type(error).__name__})") from error
+    if found is not None and not isinstance(found, Mapping):
+        raise ConfigError(f"{path}: a {type(found).__name__} where sections are expected: 'samples:', 'models:' and so on")
+    return dict(found or {})
+
+
 def load(raw: Mapping[str, Any], files: Sequence[str | Path] = (), recipes: Path = Path("config/recipes")) -> Config:
     """Validate a configuration.
 
