@@ -7,20 +7,37 @@ arrays without importing astropy, for the training side.
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tuningfork.errors import TuningforkError
+from tuningfork.errors import CatalogueError, TuningforkError
 from tuningfork.files import atomic_path
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
+MAX_TEXT_BYTES = 2**31
+MAX_TEXT_GROWTH = 64
 META_KEY = b"tuningfork"
+
+
+def text_array(values: Sequence[str], what: str) -> np.ndarray:
+    """Texts as an array, in which each takes as much room as the longest.
+
+    Raises
+    ------
+    CatalogueError
+        One of them is so long that the array would have 2 GiB or more, most of it blank.
+    """
+    longest = max(map(len, values), default=0)
+    room = 4 * longest * len(values)
+    if room > MAX_TEXT_BYTES and room > MAX_TEXT_GROWTH * sum(map(len, values)):
+        raise CatalogueError(f"{what}: a text of {longest} characters among {len(values)}, where none is as long: no table of ours holds it; remove it")
+    return np.array(values, dtype=str) if len(values) else np.array([], dtype="U1")
 
 
 def describe(table: "Table", columns: Mapping[str, tuple[str | None, str, str]]) -> None:

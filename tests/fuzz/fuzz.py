@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> None:
     for seed in target.seeds():
         (corpus / hashlib.sha256(seed).hexdigest()[:16]).write_bytes(seed)
     words = corpus.with_suffix(".dict")
-    words.write_text("".join(f"{_quoted(token)}\n" for token in target.tokens if len(token) <= 64))
+    words.write_text("".join(f"{_quoted(token)}\n" for token in (*target.tokens, b"\0")))
     keep_going = "--keep-going" in arguments
     options = [arguments[0], *LIMITS, f"-artifact_prefix={corpus}.crash-", f"-dict={words}", *(a for a in arguments[2:] if a != "--keep-going"), str(corpus)]
     with tempfile.TemporaryDirectory() as folder:
@@ -58,8 +58,8 @@ def _keep(corpus: Path, data: bytes, error: Exception) -> None:
 
 
 def _quoted(token: bytes) -> str:
-    """A token as libFuzzer's dictionaries have it."""
-    return '"' + "".join(f"\\x{byte:02x}" for byte in token) + '"'
+    """A token as libFuzzer's dictionaries have it: 64 bytes at most."""
+    return '"' + "".join(f"\\x{byte:02x}" for byte in token[:64]) + '"'
 
 
 if __name__ == "__main__":

@@ -6,14 +6,12 @@
 import dataclasses
 import functools
 import io
-import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import yaml
 from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 from PIL import Image
@@ -107,7 +105,11 @@ def read_votable(data: bytes, folder: Path) -> object:
 
 
 def skyserver_seeds() -> list[bytes]:
-    return [b"#Table1\nobjid,ra,text\n1237648720693755918,1.5,a\n1,-2e-3,null\n", b'#Table1\nname,z\n"a "b", c",1\nplain,2\n', b"#Table1\na\n\n\n#Table2\nb\n1\n"]
+    return [
+        b"#Table1\nobjid,ra,text\n1237648720693755918,1.5,a\n1,-2e-3,null\n",
+        b'#Table1\nname,z\n"a "b", c",1\nplain,2\n',
+        b"#Table1\na\n\n\n#Table2\nb\n1\n",
+    ]
 
 
 def read_skyserver(data: bytes, folder: Path) -> object:
@@ -226,14 +228,23 @@ def read_parquet(data: bytes, folder: Path) -> object:
 
 
 def ecsv_seeds() -> list[bytes]:
-    return [b"# %ECSV 1.0\n# ---\n# datatype:\n# - {name: a, datatype: int64}\n# - {name: b, datatype: string, subtype: json}\n# schema: astropy-2.0\na b\n1 [1]\n"]
+    return [
+        b"# %ECSV 1.0\n# ---\n# datatype:\n# - {name: a, datatype: int64}\n# - {name: b, datatype: string, subtype: json}\n# schema: astropy-2.0\na b\n1 [1]\n"
+    ]
 
 
 def read_ecsv(data: bytes, folder: Path) -> object:
     return read_table(written(folder, "table.ecsv", data), "ecsv")
 
 
-ECSV_WORDS = (b"!!python/object/apply:os.system [id]", b"datatype: object", b"meta: !!omap", b"serialized_columns:", b"__class__: astropy.time.Time", b"&a [*a]")
+ECSV_WORDS = (
+    b"!!python/object/apply:os.system [id]",
+    b"datatype: object",
+    b"meta: !!omap",
+    b"serialized_columns:",
+    b"__class__: astropy.time.Time",
+    b"&a [*a]",
+)
 
 
 # Pictures
@@ -322,7 +333,12 @@ def shard_seeds() -> list[bytes]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "s.arrow")
         ids = np.array(["a", "ü"])
-        write_shard(path, StampShard(ids, np.array(["ok", "failed"]), np.array(["", "no"]), np.stack([np.ones((1, 4, 4)), np.zeros((1, 4, 4))]).astype(np.float32), {"z": np.ones(2)}))
+        write_shard(
+            path,
+            StampShard(
+                ids, np.array(["ok", "failed"]), np.array(["", "no"]), np.stack([np.ones((1, 4, 4)), np.zeros((1, 4, 4))]).astype(np.float32), {"z": np.ones(2)}
+            ),
+        )
         return [path.read_bytes()]
 
 
@@ -366,7 +382,18 @@ def read_multipart(data: bytes, folder: Path) -> object:
     return multipart.read_pieces(headers, body)
 
 
-HTTP_WORDS = (b"bytes 0-3/20", b"bytes 0-3/" + b"9" * 5000, "²".encode("latin-1"), b"9" * 400, b"Wed, 99 Foo 9999 99:99:99 GMT", b"--B", b"--B--", b"\r\n\r\n", b"boundary=", b"Content-Range:")
+HTTP_WORDS = (
+    b"bytes 0-3/20",
+    b"bytes 0-3/" + b"9" * 5000,
+    "²".encode("latin-1"),
+    b"9" * 400,
+    b"Wed, 99 Foo 9999 99:99:99 GMT",
+    b"--B",
+    b"--B--",
+    b"\r\n\r\n",
+    b"boundary=",
+    b"Content-Range:",
+)
 
 
 def published_seeds() -> list[bytes]:

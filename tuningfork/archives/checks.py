@@ -183,11 +183,13 @@ def check_not_html(path: Path) -> None:
 def _data_bytes(cards: dict[str, str]) -> int:
     try:
         shape = [int(cards[f"NAXIS{i + 1}"]) for i in range(int(cards["NAXIS"]))]
-        bits = abs(int(cards["BITPIX"])) * int(cards.get("GCOUNT", "1")) * (int(cards.get("PCOUNT", "0")) + math.prod(shape))
+        bits, groups, heap = abs(int(cards["BITPIX"])), int(cards.get("GCOUNT", "1")), int(cards.get("PCOUNT", "0"))
     except (KeyError, ValueError) as error:
         raise BadReply(f"a FITS header without a readable {error}", transient=False) from error
-    if min(shape, default=0) < 0 or bits < 0:
-        raise BadReply(f"a FITS header with impossible axes {shape}", transient=False)
+    # No negative count may take back what the axes promise: whoever reads the image believes the axes alone.
+    if min(shape, default=0) < 0 or groups < 1 or heap < 0:
+        raise BadReply(f"a FITS header with impossible axes {shape} (GCOUNT {groups}, PCOUNT {heap})", transient=False)
+    bits *= groups * (heap + math.prod(shape))
     return math.ceil(bits // 8 / BLOCK) * BLOCK if shape else 0
 
 

@@ -41,6 +41,7 @@ BOTH_FROM_DEC, BOTH_TO_DEC = 31.5, 35.0
 
 # A cutout of some thousand pixels; the whole brick that comes if the comma of POS is encoded is 50 MB, and is refused.
 MAX_BYTES = 32 * 2**20
+MAX_PIXELS = 64_000_000
 
 
 def serves(layer: str, dec: float) -> bool:
@@ -159,9 +160,11 @@ def read_piece(path: Path) -> tuple[NDArray[np.float64], WCS]:
     try:
         with fits.open(path, memmap=False) as hdus:
             for hdu in hdus:
+                if hdu.is_image and hdu.header.get("NAXIS") == 2 and hdu.header["NAXIS1"] * hdu.header["NAXIS2"] > MAX_PIXELS:
+                    raise BadReply(f"an image of {hdu.header['NAXIS1']} x {hdu.header['NAXIS2']} pixels, where a piece of a brick was asked", transient=False)
                 if hdu.is_image and hdu.header.get("NAXIS") == 2 and hdu.data is not None:
                     return np.asarray(hdu.data, dtype=np.float64), WCS(hdu.header).celestial
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, fits.VerifyError) as error:
         raise BadReply(f"a FITS file that cannot be read ({error})") from error
     raise BadReply("a FITS file without an image of two axes", transient=False)
 

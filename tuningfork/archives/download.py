@@ -270,7 +270,7 @@ def _refuse_encoded(archive: Archive, request: Request, url: str, headers: Mappi
 
 
 def _continues(headers: Mapping[str, str], start: int, part: Part) -> bool:
-    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", headers.get("content-range", ""))
+    found = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", headers.get("content-range", ""))
     if not found or int(found[1]) != start or int(found[3]) != part.total:
         return False
     return _validator(headers) in (None, part.validator)
@@ -284,7 +284,7 @@ def _validator(headers: Mapping[str, str]) -> str | None:
 
 def _length(headers: Mapping[str, str]) -> int | None:
     value = headers.get("content-length", "")
-    return int(value) if value.isdigit() else None
+    return int(value) if re.fullmatch("[0-9]{1,18}", value) else None
 
 
 def _too_long(archive: Archive, request: Request, url: str, total: int | None) -> ArchiveError:

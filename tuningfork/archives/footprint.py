@@ -109,7 +109,7 @@ def read_moc(path: Path) -> MOC:
     try:
         with fits.open(path) as hdus:
             header = hdus[1].header
-    except (OSError, IndexError) as error:
+    except (OSError, IndexError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError, fits.VerifyError) as error:
         raise ArchiveError(f"{path} is no FITS file with a coverage map ({error}); give a MOC of the survey, as CDS offers them") from error
     kind = str(header.get("MOC") or header.get("MOCDIM") or "SPACE").upper().replace(".", "").replace("-", "")
     if header.get("ORDERING") not in ("NUNIQ", "RANGE", "RANGE29", "UNIQ"):
@@ -121,7 +121,7 @@ def read_moc(path: Path) -> MOC:
             return MOC.load(path, "fits")
         if kind in ("SPACETIME", "TIMESPACE"):
             return STMOC.load(path, "fits").query_by_time(_all_time())
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
         raise ArchiveError(f"{path} is a coverage map that cannot be read ({error}); fetch it again, or give it as a MOC of space") from error
     raise ArchiveError(f"{path} is a coverage map of {kind.lower()}, not of the sky")
 

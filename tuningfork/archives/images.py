@@ -3,6 +3,7 @@
 Shared by the cutout services; what each service means by its pixels and by its odd replies is in its own module.
 """
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from tuningfork.archives.checks import BadReply, check_fits, read_header
 from tuningfork.errors import OutsideFootprint
 
 JPEG_BEGIN, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+
+MAX_PIXELS = 64_000_000
+"""Of one picture: the largest that a service cuts has a sixteenth of it; more are a decompression bomb."""
 
 # A picture of one colour decodes to exactly one value per channel; a level of rounding is left for other encoders.
 UNIFORM_LEVELS = 1
@@ -56,9 +60,14 @@ def read_jpeg(path: Path) -> NDArray[np.uint8]:
     if not body.endswith(JPEG_END):
         raise BadReply(f"a JPEG picture cut short after {len(body)} bytes: it has no end marker")
     try:
-        with Image.open(path) as picture:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is looked at here, before anything is decoded
+            picture = Image.open(path, formats=("JPEG",))
+        with picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise BadReply(f"a JPEG picture of {picture.width} x {picture.height} pixels, more than the {MAX_PIXELS} that are read", transient=False)
             return np.ascontiguousarray(np.asarray(picture.convert("RGB")).transpose(2, 0, 1))
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadReply(f"a damaged JPEG picture ({error})") from error
 
 
@@ -78,7 +87,7 @@ def read_planes(path: Path) -> tuple[dict[str, str], NDArray[np.float32]]:
         It is not FITS or is cut (transient), or it is no such image (not transient).
     """
     cards = {name: _unquoted(value) for name, value in check_fits(path).items()}
-    if cards.get("BITPIX") != "-32" or cards.get("NAXIS") not in ("2", "3") or float(cards.get("BSCALE", 1)) != 1 or float(cards.get("BZERO", 0)) != 0:
+    if cards.get("BITPIX") != "-32" or cards.get("NAXIS") not in ("2", "3") or not (_is(cards.get("BSCALE", "1"), 1) and _is(cards.get("BZERO", "0"), 0)):
         raise BadReply(
             f"a FITS image with BITPIX {cards.get('BITPIX')} and {cards.get('NAXIS')} axes, where planes of 32-bit floats were asked", transient=False
         )
@@ -98,6 +107,14 @@ def observed(planes: NDArray[np.float32]) -> NDArray[np.bool_]:
 def glimpse(body: bytes) -> str:
     """The first words of a body, for a message."""
     return repr(" ".join(body[:120].decode("utf-8", "replace").split())[:80]) if body else "nothing (it is empty)"
+
+
+def _is(text: str, number: float) -> bool:
+    """Whether a card's value is this number; what is none is not."""
+    try:
+        return float(text) == number
+    except ValueError:
+        return False
 
 
 def _unquoted(value: str) -> str:

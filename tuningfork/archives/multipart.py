@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from tuningfork.archives.checks import BadReply
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)

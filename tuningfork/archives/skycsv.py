@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tuningfork.archives.checks import BadReply
 from tuningfork.archives.images import glimpse
 from tuningfork.errors import CatalogueError
+from tuningfork.tables import text_array
 
 # How the writer spells NULL in CSV was not seen; an empty cell and the word are taken for it in columns of numbers.
 NULLS = ("", "null", "NULL")
@@ -168,7 +169,7 @@ def _column(name: str, values: pa.ChunkedArray, stays: bool) -> Column:
         for pattern, kinds in ((_INTEGER, (pa.int64(), pa.uint64())), (_NUMBER, (pa.float64(),))):
             if pc.all(pc.or_(absent, pc.match_substring_regex(values, pattern))).as_py():
                 return _numbers(name, values, absent, kinds)
-    return Column(np.array(values.to_pylist(), dtype=str), name=name)
+    return Column(text_array(values.to_pylist(), f"column {name!r} of SkyServer"), name=name)
 
 
 def _numbers(name: str, values: pa.ChunkedArray, absent: pa.ChunkedArray, kinds: Sequence[pa.DataType]) -> Column:
@@ -181,7 +182,7 @@ def _numbers(name: str, values: pa.ChunkedArray, absent: pa.ChunkedArray, kinds:
             continue
         return MaskedColumn(numbers, name=name, mask=mask) if mask.any() else Column(numbers, name=name)
     # Whole numbers of more than 64 bits keep their digits as text.
-    return Column(np.array(values.to_pylist(), dtype=str), name=name)
+    return Column(text_array(values.to_pylist(), f"column {name!r} of SkyServer"), name=name)
 
 
 def _read_plain(names: Sequence[str], rows: bytes) -> list[pa.ChunkedArray]:

@@ -11,6 +11,7 @@ import numpy as np
 from astropy.table import Column, MaskedColumn, Table
 
 from tuningfork.errors import CatalogueError
+from tuningfork.tables import text_array
 
 BANDS = (
     "f225w",
@@ -124,7 +125,7 @@ def strings(column: Column | np.ndarray) -> np.ndarray:
     data = np.ma.asarray(column.data if isinstance(column, Column) else column)
     mask = np.ma.getmaskarray(data)
     text = [v.decode() if isinstance(v, bytes) else str(v) for v in np.ma.getdata(data).tolist()]
-    return np.array(["" if m else t.strip() for t, m in zip(text, mask.tolist(), strict=True)], dtype=str) if text else np.array([], dtype="U1")
+    return text_array(["" if m else t.strip() for t, m in zip(text, mask.tolist(), strict=True)], f"column {getattr(column, 'name', None)!r}")
 
 
 def floats(column: Column, where: str, missing: Iterable[float] = ()) -> np.ma.MaskedArray:

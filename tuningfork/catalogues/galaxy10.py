@@ -4,7 +4,9 @@ The pictures are of the Legacy Surveys' DR8: those north of declination 32.375 c
 ``north`` a natural test of a change of survey. Objects within 10 arcsec share their `galaxy_id` (reference/science.md, 7).
 """
 
-from collections.abc import Sequence
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,8 @@ PIXELS, CHANNELS = 256, 3
 NORTH_DEC = 32.375
 SAME_GALAXY_ARCSEC = 10.0
 ROWS_AT_ONCE = 256
+MAX_ROWS = 1_000_000
+MAX_CHUNK_BYTES = 2**28
 DATASETS = ("images", "ans", "ra", "dec", "redshift", "pxscale")
 COLUMNS: dict[str, common.Info] = {
     **{name: common.COLUMNS[name] for name in ("object_id", "galaxy_id", "ra", "dec", "redshift", "label")},
@@ -98,11 +102,10 @@ def read_coordinates(path: Path) -> Table:
         The file is no HDF5 file, lacks a data set, or they differ in length.
     """
     with _opened(path) as file:
-        columns = {name: np.asarray(file[name]) for name in DATASETS[1:]}
-        lengths = {name: len(values) for name, values in columns.items()} | {"images": len(file["images"])}
+        lengths = {name: len(file[name]) for name in (*DATASETS[1:], "images")}
         if len(set(lengths.values())) != 1:
             raise CatalogueError(f"{path}: the data sets differ in length: {', '.join(f'{name} {n}' for name, n in lengths.items())}")
-    return Table(columns)
+        return Table({name: np.asarray(file[name]) for name in DATASETS[1:]})
 
 
 def read_images(path: Path, rows: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -159,13 +162,35 @@ def _file(transport: Any) -> Any:
     return zenodo.fetch_file(transport, RECORD, FILE, sha256=SHA256)
 
 
-def _opened(path: Path) -> h5py.File:
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    """The file, looked at before it is read; whatever h5py says of a damaged one becomes a `CatalogueError`."""
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
+        with h5py.File(path, "r") as file:
+            found = list(file)
+            if missing := [name for name in DATASETS if name not in found]:
+                raise CatalogueError(f"{path}: no data set {', '.join(missing)}; it has {', '.join(found) or 'none'}")
+            for name in DATASETS:
+                if problem := _suspicious(file, name):
+                    raise CatalogueError(f"{path}: {name} {problem}; refused")
+            yield file
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise CatalogueError(f"{path}: not a readable HDF5 file ({error})") from error
-    found = list(file)
-    if missing := [name for name in DATASETS if name not in found]:
-        file.close()
-        raise CatalogueError(f"{path}: no data set {', '.join(missing)}; it has {', '.join(found) or 'none'}")
-    return file
+
+
+def _suspicious(file: h5py.File, name: str) -> str:
+    """Why a data set is not read: it would open other files, is no plain numbers, or would fill the memory. '' for an honest one."""
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        return "is a link to elsewhere"
+    found = file[name]
+    if not isinstance(found, h5py.Dataset):
+        return "is no data set"
+    if found.is_virtual or found.external:
+        return "has its data in other files"
+    if found.dtype.kind not in "fiu" or found.ndim != (4 if name == "images" else 1):
+        return f"is {found.dtype} of {found.ndim} dimensions, and no plain numbers"
+    if len(found) > MAX_ROWS:
+        return f"promises {len(found)} rows, more than {MAX_ROWS}"
+    if math.prod(found.chunks or (1,)) * found.dtype.itemsize > MAX_CHUNK_BYTES:
+        return f"has chunks of {found.chunks}, more than {MAX_CHUNK_BYTES} bytes each"
+    return ""

@@ -12,6 +12,7 @@ from astropy.table import MaskedColumn, Table
 
 from tuningfork.catalogues.columns import BAND_ALIASES, BANDS, find
 from tuningfork.errors import CatalogueError
+from tuningfork.tables import text_array
 
 
 def read_csv(path: str | Path, comment: str = "#") -> Table:
@@ -52,7 +53,7 @@ def read_csv(path: str | Path, comment: str = "#") -> Table:
     if twice:
         raise CatalogueError(f"{path}: the header has {', '.join(map(repr, twice))} twice")
     columns = zip(*rows, strict=True) if rows else [()] * len(header)
-    return Table([np.array(column, dtype=str) if column else np.array([], dtype="U1") for column in columns], names=header)
+    return Table([text_array(column, f"{path}: column {name!r}") for name, column in zip(header, columns, strict=True)], names=header)
 
 
 def numbers(table: Table, name: str) -> tuple[np.ma.MaskedArray, np.ndarray]:

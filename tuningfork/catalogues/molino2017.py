@@ -66,7 +66,8 @@ def parse_mast(lines: Sequence[str], where: str) -> Table:
             rows.append(words)
     if names is None or not rows:
         raise CatalogueError(f"{where}: no {'rows' if names else 'line of column names (CLASHID ...)'}")
-    return Table([np.array(column, dtype=str) for column in zip(*rows, strict=True)], names=names, meta={"origin": {"simulated": False}})
+    texts = [tables.text_array(column, f"{where}: column {name}") for name, column in zip(names, zip(*rows, strict=True), strict=True)]
+    return Table(texts, names=names, meta={"origin": {"simulated": False}})
 
 
 def standardise(

@@ -55,7 +55,7 @@ def microjansky_factor(header: fits.Header, zero_point: float | None = None) -> 
         points = [value for key in ("ABMAGZP", "MAGZERO", "MAGZPT", "PHOTZPT") if 10 < (value := _number(header, key)) < 40]
         if not points:
             known = {"nanomaggy": 3.631, "nanomaggies": 3.631, "nmgy": 3.631, "njy": 1e-3, "ujy": 1.0, "microjy": 1.0, "mjy": 1e3, "jy": 1e6}
-            unit = str(header.get("BUNIT", "")).strip().lower()
+            unit = _text(header, "BUNIT").lower()
             if unit not in known:
                 raise StampError(
                     "no flux calibration in the header (PHOTFLAM and PHOTPLAM, ABMAGZP, or a BUNIT in Jy or nanomaggy); give the AB zero point of the band"
@@ -144,8 +144,13 @@ class Pixels:
     def __init__(self, path: Path, hdu: int | str | None = None, plane: int | None = None) -> None:
         self.path = path
         self.header, offset = _image_header(path, hdu)
-        axes = [self.header[f"NAXIS{k}"] for k in range(self.header["NAXIS"], 0, -1)]
-        kind = _BITPIX.get(self.header["BITPIX"])
+        try:
+            axes = [int(self.header[f"NAXIS{k}"]) for k in range(self.header["NAXIS"], 0, -1)]
+            kind = _BITPIX.get(self.header["BITPIX"])
+            self._scale, self._zero = float(self.header.get("BSCALE", 1)), float(self.header.get("BZERO", 0))
+            self._blank = None if (blank := self.header.get("BLANK")) is None else float(blank)
+        except (KeyError, TypeError, ValueError, fits.VerifyError) as error:
+            raise StampError(f"{path}: its FITS header cannot be read ({error}); delete it and download it again") from error
         if kind is None:
             raise StampError(f"{path}: BITPIX {self.header['BITPIX']} is no FITS type; the file is damaged, download it again")
         promised, size = offset + math.prod(axes) * np.dtype(kind).itemsize, path.stat().st_size
@@ -162,7 +167,6 @@ class Pixels:
         self._array = cube[plane or 0]
         self.shape: tuple[int, int] = self._array.shape
         self._offset = offset + (plane or 0) * self._array.nbytes
-        self._scale, self._zero, self._blank = float(self.header.get("BSCALE", 1)), float(self.header.get("BZERO", 0)), self.header.get("BLANK")
 
     @property
     def array(self) -> np.ndarray:
@@ -224,8 +228,15 @@ def read_windows(array: np.ndarray, row: np.ndarray, column: np.ndarray, out: np
 def _number(header: fits.Header, key: str) -> float:
     try:
         return float(header.get(key, math.nan))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, fits.VerifyError):
         return math.nan
+
+
+def _text(header: fits.Header, key: str) -> str:
+    try:
+        return str(header.get(key, "")).strip()
+    except fits.VerifyError:
+        return ""
 
 
 def _image_header(path: Path, hdu: int | str | None) -> tuple[fits.Header, int]:
@@ -249,7 +260,7 @@ def _image_header(path: Path, hdu: int | str | None) -> tuple[fits.Header, int]:
                         raise StampError(f"{path}: tile-compressed (HDU {number}); uncompress it with funpack first")
                     if candidate.is_image and header.get("NAXIS", 0) >= 2 and all(header[f"NAXIS{k + 1}"] > 0 for k in range(header["NAXIS"])):
                         return header.copy(), int(candidate.fileinfo()["datLoc"])
-    except (OSError, KeyError, IndexError, TypeError, ValueError, fits.VerifyError) as error:
+    except (OSError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, fits.VerifyError) as error:
         raise StampError(f"{path}: its FITS header cannot be read ({error}); delete it and download it again") from error
     raise StampError(f"{path}: no image in it{'' if hdu is None else f' in HDU {hdu!r}'}; it may be truncated, or is not a mosaic")
 
@@ -258,10 +269,10 @@ def _celestial(path: Path, header: fits.Header) -> WCS:
     plain = header.copy()
     for key in [key for key in plain if _DISTORTION.fullmatch(key)]:
         del plain[key]
-    for key in ("CTYPE1", "CTYPE2"):
-        if key in plain:
-            plain[key] = str(plain[key]).removesuffix("-SIP")
     try:
+        for key in ("CTYPE1", "CTYPE2"):
+            if key in plain:
+                plain[key] = str(plain[key]).removesuffix("-SIP")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             wcs = WCS(plain).celestial if plain.get("CTYPE1") else None
