@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError, field_validator, model_validator
 
 from tuningfork.config_messages import file_with, nearest, problem_line
+from tuningfork.config_secrets import secrets_in
 from tuningfork.errors import ConfigError
 
 PACKAGE = Path(__file__).parent
@@ -585,6 +586,9 @@ def load(raw: Mapping[str, Any], files: Sequence[str | Path] = (), recipes: Path
     ConfigError
         One line a mistake: file, key, what is wrong, nearest valid name.
     """
+    if secrets := list(secrets_in(raw)):
+        cure = "take it out; an archive's token goes into an environment variable such as TUNINGFORK_TOKEN_MAST"
+        raise ConfigError("\n".join(f"{file_with(key, files, raw)}: {'.'.join(key)}: {text}; {cure}" for key, text in secrets))
     try:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:

@@ -17,6 +17,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 with atheris.instrument_imports(include=["tuningfork"]):
     from fuzz_targets import TARGETS, survives
 
+    import tuningfork.networks.pretrained
+    import tuningfork.networks.weights  # noqa: F401
+
 LIMITS = ("-timeout=20", "-rss_limit_mb=3000", "-malloc_limit_mb=1500", "-max_len=20000")
 """Longer than this many seconds on one input is a hang, more memory than this is no bound."""
 

@@ -23,6 +23,7 @@ from tuningfork.archives.checks import BadReply
 from tuningfork.archives.progress import Meter
 from tuningfork.archives.request import Archive, Judge, Request, query_string
 from tuningfork.archives.stopping import Stop
+from tuningfork.archives.tokens import Credentials, redact
 from tuningfork.errors import ArchiveError, NotInArchive
 
 CHUNK = 2**18
@@ -76,13 +77,13 @@ def user_agent(contact: str | None) -> str:
     return f"tuningfork/{version}" + (f" (+{contact})" if contact else "")
 
 
-def make_session(client: str, *, loopback: bool) -> requests.Session:
+def make_session(client: str, *, loopback: bool, credentials: Credentials) -> requests.Session:
     """A session that names itself, asks for bytes as they are, and by-passes any proxy on loopback."""
     session = requests.Session()
     session.headers.update({"User-Agent": client, "Accept-Encoding": "identity", "Accept": "*/*"})
     session.trust_env = not loopback
-    # Public archives need no credentials, and those of a .netrc are not theirs to see.
-    session.auth = lambda prepared: prepared
+    # What stands here goes before a .netrc, whose secrets are not the archives' to see.
+    session.auth = credentials
     adapter = requests.adapters.HTTPAdapter(pool_connections=8, pool_maxsize=16, max_retries=0)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
@@ -158,7 +159,7 @@ def receive(session: requests.Session, archive: Archive, request: Request, url: 
         start = 0
     headers = {"Range": f"bytes={start}-", "If-Range": part.validator or ""} if start else {}
     with exchange(session, archive, request.method, url, pairs=request.pairs, headers=headers, judge=request.judge) as response:
-        found = {name.lower(): value for name, value in response.headers.items()}
+        found = {name.lower(): redact(value) for name, value in response.headers.items()}
         _refuse_encoded(archive, request, response.url, found)
         if response.status_code == 416 or (response.status_code == 206 and not _continues(found, start, part)):
             part.discard()
@@ -252,7 +253,7 @@ def retry_after(value: str | None, now: datetime.datetime | None = None) -> floa
 
 
 def _redirected(archive: Archive, url: str, response: requests.Response) -> str:
-    target = urljoin(url, response.headers["Location"])
+    target = urljoin(url, redact(response.headers["Location"]))
     old, new = urlsplit(url), urlsplit(target)
     if (old.scheme, old.hostname, old.port) != (new.scheme, new.hostname, new.port):
         raise ArchiveError(
@@ -302,7 +303,7 @@ def _head_of_body(response: requests.Response, patience_s: float) -> bytes:
             head += chunk
     except (urllib3.exceptions.HTTPError, OSError):
         pass
-    return head
+    return redact(head.decode("latin-1")).encode("latin-1")
 
 
 def _words(body: bytes) -> str:
@@ -317,4 +318,4 @@ def _brief(error: BaseException) -> str:
     while error.args and isinstance(error.args[0], BaseException):
         error = error.args[0]
     reason = getattr(error, "reason", None) or (error.args[0] if error.args else error)
-    return f"{type(error).__name__}: {str(reason)[:200]}"
+    return f"{type(error).__name__}: {redact(str(reason))[:200]}"

@@ -10,6 +10,7 @@ import urllib3
 
 from tuningfork.archives.download import CHUNK, SLOWEST_BYTES_PER_S, exchange
 from tuningfork.archives.request import Archive, Request
+from tuningfork.archives.tokens import redact
 from tuningfork.archives.transport import Transport
 from tuningfork.errors import ArchiveError
 
@@ -54,7 +55,7 @@ def ask_range(
 
     def ask(session: requests.Session, place: Archive, url: str) -> T:
         with exchange(session, place, "GET", url, pairs=[], headers=headers()) as response:
-            found = {name.lower(): value for name, value in response.headers.items()}
+            found = {name.lower(): redact(value) for name, value in response.headers.items()}
             if found.get("content-encoding", "identity").lower() != "identity":
                 raise ArchiveError(
                     f"archive {archive!r}: {url} came compressed ({found['content-encoding']}) though plain bytes were asked; is there a proxy between?"

@@ -186,6 +186,10 @@ def _numbers(name: str, values: pa.ChunkedArray, absent: pa.ChunkedArray, kinds:
 
 
 def _read_plain(names: Sequence[str], rows: bytes) -> list[pa.ChunkedArray]:
+    try:
+        rows.decode()
+    except UnicodeDecodeError:
+        rows = rows.decode("utf-8", "replace").encode()
     options = pa_csv.ConvertOptions(column_types=dict.fromkeys(map(str, range(len(names))), pa.string()), strings_can_be_null=False, check_utf8=False)
     try:
         table = pa_csv.read_csv(

@@ -28,6 +28,7 @@ from tuningfork.archives.progress import Tally
 from tuningfork.archives.realm import Realm, on_loopback
 from tuningfork.archives.request import ARCHIVES, DEFAULT_MAX_BYTES, Archive, Check, Fetched, Judge, Request, make_sidecar
 from tuningfork.archives.stopping import Stop
+from tuningfork.archives.tokens import Credentials
 from tuningfork.errors import ArchiveError, NotInArchive, TuningforkError
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,9 @@ class Transport:
         self._mirror = Mirror(Path(mirror) if mirror is not None else None)
         self.cache = Cache(Path(cache))
         self.client = user_agent(contact)
-        self._sessions = {loopback: make_session(self.client, loopback=loopback) for loopback in (False, True)}
+        # The simulated sky knows no users.
+        credentials = Credentials({} if self._realm.simulated else archives, self._realm.endpoints)
+        self._sessions = {loopback: make_session(self.client, loopback=loopback, credentials=credentials) for loopback in (False, True)}
         self._asker = Asker(
             self._realm,
             self.cache.root,
