@@ -93,16 +93,14 @@ def _parser() -> argparse.ArgumentParser:
 def _plan(options: argparse.Namespace) -> None:
     import contextlib
 
-    import yaml
-
-    from tuningfork.config import load
+    from tuningfork.config import load, read_yaml
     from tuningfork.planning import Assumptions, make_plan, render
     from tuningfork.wire import open_archives
 
     recipes = Path(__file__).parents[1] / "config" / "recipes"
     if not options.configuration.is_file():
         raise ConfigError(f"{options.configuration}: there is no such file")
-    config = load(yaml.safe_load(options.configuration.read_text(encoding="utf-8")) or {}, [options.configuration], recipes)
+    config = load(read_yaml(options.configuration), [options.configuration], recipes)
     given = Assumptions(options.megabytes_per_second * 1e6, options.teraflops * 1e12)
     opened = open_archives({"mode": "live"}, contact=config.archives.contact) if options.ask else contextlib.nullcontext()
     with opened as transport:
@@ -113,12 +111,12 @@ def _plan(options: argparse.Namespace) -> None:
 def _mirror(options: argparse.Namespace) -> None:
     import subprocess
 
-    import yaml
-
     from tuningfork.archives.mirror import export
 
     if options.configfile is not None:
-        samples = yaml.safe_load(options.configfile.read_text(encoding="utf-8"))["samples"]
+        from tuningfork.config import load, read_yaml
+
+        samples = load(read_yaml(options.configfile), [options.configfile], Path(__file__).parents[1] / "config" / "recipes").samples
         stamps = [f"results/samples/{name}/stamps.json" for name in samples]
         snakemake = Path(sys.executable).with_name("snakemake")
         snakefile = Path(__file__).parents[1] / "Snakefile"
@@ -148,9 +146,7 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _trace(options: argparse.Namespace) -> None:
-    import yaml
-
-    from tuningfork.config import load
+    from tuningfork.config import load, read_yaml
     from tuningfork.trace import render, trace
     from tuningfork.workflow import Workflow
 
@@ -158,7 +154,7 @@ def _trace(options: argparse.Namespace) -> None:
     file = options.configfile or repository / "config" / "config.yaml"
     if not file.is_file():
         raise ConfigError(f"{file}: there is no such file")
-    config = load(yaml.safe_load(file.read_text(encoding="utf-8")) or {}, [file], repository / "config" / "recipes")
+    config = load(read_yaml(file), [file], repository / "config" / "recipes")
     sys.stdout.write(render(trace(Workflow(config, repository), options.object, options.directory)))
 
 

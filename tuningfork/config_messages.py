@@ -72,7 +72,7 @@ def file_with(key: Sequence[str], files: Sequence[str | Path], raw: Mapping[str,
     for file in files:
         try:
             own = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError):
+        except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError):
             continue
         depth, value = _at(own, key)
         if depth == len(key) == said and value == wanted:

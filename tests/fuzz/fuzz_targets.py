@@ -181,7 +181,8 @@ def card(text: str) -> bytes:
 FITS_WORDS = (
     *(card(f"{key:<8}= {value:>20}") for key, value in (
         ("NAXIS", 999), ("NAXIS", 2), ("NAXIS", -1), ("NAXIS", "T"), ("NAXIS1", 10**12), ("NAXIS1", -5), ("NAXIS1", 0), ("NAXIS2", 10**18), ("NAXIS3", 10**15),
-        ("BITPIX", 7), ("BITPIX", -64), ("BITPIX", 0), ("PCOUNT", -700), ("GCOUNT", 0), ("GCOUNT", 10**9), ("BSCALE", "'x'"), ("BZERO", "1E999"), ("BLANK", "T"),
+        ("BITPIX", 7), ("BITPIX", -64), ("BITPIX", 0), ("PCOUNT", -700), ("GCOUNT", 0), ("GCOUNT", 10**9), ("BSCALE", "'x'"), ("BZERO", "1E999"),
+        ("BLANK", "T"),
         ("GROUPS", "T"), ("EXTEND", "F"), ("SIMPLE", "F"), ("ZIMAGE", "T"), ("TFIELDS", 999), ("TFORM1", "'99999999999E'"), ("TFORM1", "'PJ(999999)'"),
         ("NAXIS1", "9" * 18), ("CRVAL1", "'x'"), ("CTYPE1", "'RA---XXX'"), ("CD1_1", "NaN"), ("LONGSTRN", "'OGIP'"), ("THEAP", -5), ("TDIM1", "'(9,99999)'"),
     )),
@@ -274,7 +275,8 @@ def read_jpeg_cutout(data: bytes, folder: Path) -> object:
 
 
 PICTURE_WORDS = (
-    b"\xff\xc0\x00\x11\x08\xff\xff\xff\xff\x03", b"\xff\xd9", b"\xff\xda", b"\xff\xe1", b"IHDR\xff\xff\xff\xff\xff\xff\xff\xff", b"IHDR\x00\x00\xff\xff\x00\x00\xff\xff",
+    b"\xff\xc0\x00\x11\x08\xff\xff\xff\xff\x03", b"\xff\xd9", b"\xff\xda", b"\xff\xe1", b"IHDR\xff\xff\xff\xff\xff\xff\xff\xff",
+    b"IHDR\x00\x00\xff\xff\x00\x00\xff\xff",
     b"acTL", b"zTXt", b"iCCP", b"IDAT", b"tEXt", b"Exif\0\0", b"II*\0", b"GIF89a", b"\xff" * 4, b"VP8X",
 )  # fmt: skip
 
@@ -294,7 +296,8 @@ def read_yaml(data: bytes, folder: Path) -> object:
     return load(read(path), [path], REPOSITORY / "config" / "recipes")
 
 
-YAML_WORDS = (b"&a ", b"*a", b"<<: *a", b"!!python/object:os.system", b"!!binary x", b"!!set", b"- ", b": ", b"{", b"[", b"null", b".nan", b".inf", b"2001-01-01",
+YAML_WORDS = (b"&a ", b"*a", b"<<: *a", b"!!python/object:os.system", b"!!binary x", b"!!set", b"- ", b": ", b"{", b"[", b"null", b".nan", b".inf",
+b"2001-01-01",
               b"? [a]\n: b", b"token: x", b"0x", b"9" * 400, b"\t", b"%YAML 9.9\n", b"---\n", b"1: 2\n", b"\xef\xbb\xbf", b"~")  # fmt: skip
 
 

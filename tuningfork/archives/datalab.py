@@ -20,6 +20,7 @@ from scipy.ndimage import map_coordinates
 
 from tuningfork.archives.checks import BadReply, check_fits, check_not_html
 from tuningfork.archives.layers import band_letters, layer_named
+from tuningfork.archives.packed import unpacked
 from tuningfork.archives.request import Request
 from tuningfork.archives.transport import Transport
 from tuningfork.errors import ArchiveError, NotInArchive, OutsideFootprint
@@ -158,7 +159,7 @@ def read_piece(path: Path) -> tuple[NDArray[np.float64], WCS]:
         There is none.
     """
     try:
-        with fits.open(path, memmap=False) as hdus:
+        with fits.open(unpacked(path), memmap=False) as hdus:
             for hdu in hdus:
                 if hdu.is_image and hdu.header.get("NAXIS") == 2 and hdu.header["NAXIS1"] * hdu.header["NAXIS2"] > MAX_PIXELS:
                     raise BadReply(f"an image of {hdu.header['NAXIS1']} x {hdu.header['NAXIS2']} pixels, where a piece of a brick was asked", transient=False)

@@ -31,7 +31,8 @@ def present_in(path: Path) -> Intervals | None:
     if SUFFIX not in path.suffixes:
         return None
     try:
-        pairs = np.load(_list_of(path), allow_pickle=False)
+        # Mapped, so that a header which promises more than the file has is an error and no allocation.
+        pairs = np.array(np.load(_list_of(path), allow_pickle=False, mmap_mode="r"))
         if pairs.dtype != np.int64 or pairs.ndim != 2 or pairs.shape[1] != 2:
             raise ValueError(f"an array {pairs.dtype} {pairs.shape}")
     except (OSError, ValueError, EOFError) as error:

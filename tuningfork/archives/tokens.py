@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from tuningfork.archives.request import ARCHIVES, LOOPBACK, Archive
+from tuningfork.archives.request import LOOPBACK, Archive
 from tuningfork.errors import ArchiveError
 
 PREFIX = "TUNINGFORK_TOKEN_"
@@ -94,8 +94,3 @@ def _place(url: str) -> tuple[str, str, int | None] | None:
     parts = urlsplit(url)
     host = parts.hostname or ""
     return (parts.scheme, host, parts.port) if parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK) else None
-
-
-def variables() -> tuple[str, ...]:
-    """The variables that are looked at."""
-    return tuple(variable_of(name) for name, archive in ARCHIVES.items() if archive.base_url)

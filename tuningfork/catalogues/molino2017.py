@@ -55,6 +55,8 @@ def parse_mast(lines: Sequence[str], where: str) -> Table:
     for number, line in enumerate(lines, start=1):
         words = line.lstrip("# \t").split()
         if words and words[0] == "CLASHID" and len(words) > 20:
+            if len(set(words)) < len(words) or (rows and words != names):
+                raise CatalogueError(f"{where}: line {number} names columns twice, or anew below the data; delete the file and fetch it again")
             names = words
         elif line.startswith("#") or not words:
             continue

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
 from astropy.io import fits
 from astropy.io.ascii import InconsistentTableError
 from astropy.table import Column, MaskedColumn, Table
 
+from tuningfork.archives.packed import unpacked
 from tuningfork.archives.votable import read_tables
 from tuningfork.catalogues.columns import strings
 from tuningfork.catalogues.image_labels import numbers, read_csv
@@ -29,6 +31,25 @@ FORMATS = {
     "parquet": (".parquet",),
     "ecsv": (".ecsv",),
 }
+
+
+UNREADABLE = (
+    ArchiveError,
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    NotImplementedError,
+    InconsistentTableError,
+    fits.VerifyError,
+    yaml.YAMLError,
+    pa.ArrowException,
+)
+"""What the libraries below raise over files that are not what they seem."""
+FREE_BYTES, MAX_GROWTH = 2**30, 256
+"""Bytes in memory of a Parquet table that are always allowed, and how many for one byte of its file."""
 
 
 def format_of(name: str, given: str | None = None) -> str:
@@ -75,7 +96,7 @@ def read_table(path: Path, kind: str, *, only: Collection[str] | None = None, te
     """
     try:
         table = {"csv": _csv, "fits": _fits, "votable": _votable, "parquet": _parquet, "ecsv": _ecsv}[kind](path, only)
-    except (ArchiveError, OSError, ValueError, TypeError, KeyError, IndexError, InconsistentTableError, pa.ArrowException) as error:
+    except UNREADABLE as error:
         raise CatalogueError(f"{path}: cannot be read as {kind} ({error})") from error
     wide = [name for name in table.colnames if table[name].ndim != 1]
     if wide:
@@ -122,7 +143,7 @@ def _votable(path: Path, only: Collection[str] | None) -> Table:
 
 
 def _fits(path: Path, only: Collection[str] | None) -> Table:
-    with fits.open(path, memmap=True) as hdus:
+    with fits.open(unpacked(path), memmap=True) as hdus:
         found = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
         if not found:
             raise CatalogueError(f"{path}: the FITS file holds no table")
@@ -142,6 +163,9 @@ def _fits(path: Path, only: Collection[str] | None) -> Table:
 
 
 def _parquet(path: Path, only: Collection[str] | None) -> Table:
+    about, size = pq.read_metadata(path), path.stat().st_size
+    if about.num_rows * about.num_columns * 8 > FREE_BYTES + MAX_GROWTH * size:
+        raise CatalogueError(f"{path}: {size} bytes that promise {about.num_rows} rows of {about.num_columns} columns; refused")
     schema = pq.read_schema(path)
     scalar = [f.name for f in schema if not pa.types.is_nested(f.type) and f.name != "__index_level_0__"]
     wanted = scalar if only is None else [name for name in scalar if name.lower() in {n.lower() for n in only}]

@@ -4,9 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
-from tuningfork.config import Config, load
+from tuningfork.config import Config, load, read_yaml
 from tuningfork.doctor.account import check_account, check_status_command
 from tuningfork.doctor.archives import check_archives
 from tuningfork.doctor.finding import Finding, ok, problem
@@ -64,4 +62,4 @@ def examine(profiles: Sequence[str], configfile: Path | None, repository: Path, 
 def _read(file: Path, repository: Path) -> Config:
     if not file.is_file():
         raise ConfigError("there is no such file")
-    return load(yaml.safe_load(file.read_text(encoding="utf-8")) or {}, [file], repository / "config" / "recipes")
+    return load(read_yaml(file), [file], repository / "config" / "recipes")

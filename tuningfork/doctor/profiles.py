@@ -36,7 +36,7 @@ def read_profile(file: Path) -> dict[str, Any]:
     """The keys of one profile; lists of KEY=VALUE where Snakemake also takes a mapping become mappings."""
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: this is not YAML ({error})") from None
     if not isinstance(found, dict):
         raise ConfigError(f"{file}: a profile has keys and values, this is a {type(found).__name__}")

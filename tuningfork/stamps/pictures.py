@@ -3,8 +3,6 @@
 Colour pictures keep 0..255 in uint8; FITS keeps its values in float32. A file that cannot be read costs its own row and no other.
 """
 
-import gzip
-import io
 import math
 import os
 import struct
@@ -19,6 +17,8 @@ from astropy.utils.exceptions import AstropyWarning
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
+from tuningfork.archives.checks import BadReply
+from tuningfork.archives.packed import unpacked
 from tuningfork.errors import StampError
 from tuningfork.stamps.resample import Resampler
 from tuningfork.stamps.store import StampShard
@@ -28,8 +28,6 @@ __all__ = ["FITS_SUFFIXES", "MAX_PIXELS", "PICTURE_SUFFIXES", "import_pictures",
 FITS_SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz")
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp")
 MAX_PIXELS = 64_000_000  # of one image: larger ones are decompression bombs, or no stamps
-FREE_BYTES, MAX_GROWTH = 2**26, 100
-"""A gzipped file may hold so many bytes, and so many times its own: noise compresses by a factor of two, masked corners by a thousand."""
 MIN_SIDE = 3
 
 
@@ -147,27 +145,11 @@ def _read_pillow(path: Path, channels: int) -> np.ndarray:
     return data[None] if channels == 1 else data.transpose(2, 0, 1)
 
 
-def _plain_fits(path: Path) -> Path | io.BytesIO:
-    """The file; or, of a gzipped one, what is in it, as long as that is not out of all proportion."""
-    with path.open("rb") as file:
-        magic = file.read(4)
-    if magic.startswith((b"BZh", b"PK", b"\xfd7zX")):
-        raise _BadPictureError("failed", f"{path.name}: compressed, and not by gzip; decompress it first")
-    if not magic.startswith(b"\x1f\x8b"):
-        return path
-    most = FREE_BYTES + MAX_GROWTH * path.stat().st_size
-    with gzip.open(path, "rb") as packed:
-        body = packed.read(most + 1)
-    if len(body) > most:
-        raise _BadPictureError("failed", f"{path.name}: {path.stat().st_size} bytes become more than {most}: a decompression bomb, or no stamp")
-    return io.BytesIO(body)
-
-
 def _read_fits(path: Path, channels: int) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
-            with fits.open(_plain_fits(path), memmap=False, lazy_load_hdus=True) as hdus:
+            with fits.open(unpacked(path), memmap=False, lazy_load_hdus=True) as hdus:
                 for hdu in hdus:
                     header = hdu.header
                     axes = [int(header[f"NAXIS{k + 1}"]) for k in range(int(header.get("NAXIS", 0)))]
@@ -179,6 +161,8 @@ def _read_fits(path: Path, channels: int) -> np.ndarray:
                     break
                 else:
                     raise _BadPictureError("failed", f"{path.name}: no image in the file")
+    except BadReply as error:
+        raise _BadPictureError("failed", str(error)) from error
     except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError, zlib.error, fits.VerifyError) as error:
         raise _BadPictureError("failed", f"{path.name}: not a readable FITS file, or truncated ({type(error).__name__})") from error
     if len(cube) != channels:
