@@ -53,7 +53,7 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
 def digest_of(value: Any) -> str:
     """Hex SHA-256 of a JSON-able value in canonical form (sorted keys, no spaces)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def safe_name(identifier: str) -> str:

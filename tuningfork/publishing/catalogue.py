@@ -215,8 +215,12 @@ def is_simulated(objects: Table, claimed: bool = False) -> bool:
 
 
 def check_complete(table: Table, object_ids: Iterable[str]) -> None:
-    """Rows in = rows out: each of `object_ids` once in the table and nothing else, or SampleError."""
-    expected, found = np.sort(np.asarray(list(object_ids), dtype=str)), np.sort(np.asarray(table["object_id"]).astype(str))
+    """Rows in = rows out: each of `object_ids` once in the table, as it is printed, and nothing else, or SampleError."""
+    printed = [columns.printable(str(name)) for name in object_ids]
+    if len(set(printed)) < len(printed):
+        twice = sorted({name for name in printed if printed.count(name) > 1})
+        raise SampleError(f"object ids that differ in characters which cannot be printed alone: {', '.join(map(repr, twice[:3]))}; rename them")
+    expected, found = np.sort(np.asarray(printed, dtype=str)), np.sort(np.asarray(table["object_id"]).astype(str))
     if not np.array_equal(expected, found):
         lost, new = np.setdiff1d(expected, found), np.setdiff1d(found, expected)
         raise SampleError(f"catalogue of {len(found)} rows for {len(expected)} objects; lost {lost[:3].tolist()}, invented {new[:3].tolist()}")
@@ -281,7 +285,7 @@ def _add_own(table: Table, objects: Table, join: Join, used: set[str], names: Ma
             values = values.astype(np.int64)
         elif kind == "f":
             values = np.ma.MaskedArray(_significant(np.ma.getdata(values)), mask=np.ma.getmaskarray(values))
-        columns.add(table, names.get(name, name), values, columns.spec_of(objects[name], COMMON.get(name)))
+        columns.add(table, columns.holdable(names.get(name, name), table.colnames), values, columns.spec_of(objects[name], COMMON.get(name)))
 
 
 def _significant(values: np.ndarray) -> np.ndarray:

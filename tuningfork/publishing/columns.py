@@ -3,8 +3,9 @@
 Decimals are part of the product: every format holds the same rounded numbers, so that all of them can be compared for equality.
 """
 
+import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,8 @@ class Spec(NamedTuple):
     decimals: int | None = None
 
 
+MAX_NAME = 56
+"""Characters of a column's name: a FITS card holds 68, fewer with quotes in them."""
 PROBABILITY = "stat.probability;src.morph.type"
 COMMON: dict[str, Spec] = {
     "object_id": Spec(None, "meta.id;meta.main", "Identifier of the galaxy in this filter"),
@@ -178,6 +181,17 @@ def description_with_unit(column: Column, form: str) -> str:
     if column.unit is not None and str(column.unit) and standard_unit(column, form) is None:
         return f"{text} (unit: {column.unit})".strip()
     return text
+
+
+def holdable(name: str, taken: Collection[str] = ()) -> str:
+    """A column's name as every format can hold it: in ASCII (others spelled out), without control characters, at most `MAX_NAME` long, new among `taken`.
+
+    A name that is too long, or taken once it is spelled out, ends in 12 hex digits of its SHA-256.
+    """
+    plain = printable(name).encode("ascii", "backslashreplace").decode()
+    if len(plain) <= MAX_NAME and not (plain != name and plain in taken):
+        return plain
+    return f"{plain[: MAX_NAME - 13]}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
 
 
 def printable(text: str) -> str:

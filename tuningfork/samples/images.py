@@ -23,7 +23,7 @@ def list_images(folder: str | Path, extensions: Sequence[str] = EXTENSIONS) -> l
     Raises
     ------
     SampleError
-        `folder` is no folder.
+        `folder` is no folder, or a name in it is not UTF-8.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -35,6 +35,9 @@ def list_images(folder: str | Path, extensions: Sequence[str] = EXTENSIONS) -> l
         relative = os.path.relpath(directory, root).replace(os.sep, "/")
         stem = "" if relative == "." else relative + "/"
         found += [stem + name for name in files if not name.startswith(".") and name.lower().endswith(wanted)]
+    # Python spells bytes of a name that are no UTF-8 as lone surrogates, which no table can hold.
+    if foreign := [path for path in found if any("\ud800" <= character <= "\udfff" for character in path)]:
+        raise SampleError(f"{root}: {len(foreign)} file name(s) are not UTF-8, the first is {os.fsencode(min(foreign))!r}; rename them")
     return sorted(found)
 
 
