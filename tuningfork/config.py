@@ -587,8 +587,7 @@ def load(raw: Mapping[str, Any], files: Sequence[str | Path] = (), recipes: Path
         One line a mistake: file, key, what is wrong, nearest valid name.
     """
     if secrets := list(secrets_in(raw)):
-        cure = "take it out; an archive's token goes into an environment variable such as TUNINGFORK_TOKEN_MAST"
-        raise ConfigError("\n".join(f"{file_with(key, files, raw)}: {'.'.join(key)}: {text}; {cure}" for key, text in secrets))
+        raise ConfigError("\n".join(f"{file_with(key, files, raw)}: {'.'.join(key)}: {text}" for key, text in secrets))
     try:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
