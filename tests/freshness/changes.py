@@ -379,12 +379,14 @@ CHANGES = [
         lines("zoo.csv", lambda rows: [rows[0], *reversed(rows[1:])]),
         ["download_catalogue[zoo, table]", *ZOO_SELECTED],
         PICTURES_FREEZING,
+        late=True,
     ),
     Change(
         "a condition that every object meets",
         put("samples", "zoo", "select", value={"where": "mag < 99"}),
         [*ZOO_SELECTED, "publish_catalogue[Zoo]"],
         PICTURES_FREEZING,
+        late=True,
     ),  # the catalogue states the digest of its configuration
     Change(
         "a picture is replaced",
@@ -407,18 +409,21 @@ CHANGES = [
         cell("pictures.csv", "p04", 1, "featured"),
         [*PICTURES_SELECTED, *PICTURES_RETRAINED, "show_sample[pictures]"],
         PICTURES_FREEZING,
+        late=True,
     ),
     Change(
         "the seed of a split",
         put("samples", "pictures", "split", "seed", value=2),
         ["shard_sample[pictures]", *FREEZE, *PICTURES_RETRAINED, "predict[zoo, pictures]", "show_sample[pictures]"],
         PICTURES_FREEZING,
+        late=True,
     ),
     Change(
         "the size of stamps",
         put("samples", "zoo", "stamp", "pixels", value=8),
         [*ZOO_SELECTED, "fetch_cutouts[zoo, {near}]", "fetch_cutouts[zoo, {far}]", "collect_stamps[zoo]", *ZOO_RETRAINED, "show_sample[zoo]"],
         PICTURES_FREEZING,
+        late=True,
     ),
     Change("classifiers that the labels do not count", put("samples", "clash", "assumed_votes", value=7), CLASH_EVALUATED),
     Change(
@@ -465,6 +470,7 @@ CHANGES = [
         function("stamps/pictures.py", "import_pictures"),
         ["import_stamps[pictures, {p00}]", "import_stamps[pictures, {p01}]", "collect_stamps[pictures]", "check_ledger[pictures]", *FREEZE],
         PICTURES_FREEZING,
+        late=True,
     ),
     Change(
         "what three rules share (sharding, to the same shards)",

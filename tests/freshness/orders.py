@@ -48,7 +48,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the orders and the numbers of cores (default: 1)")
     parser.add_argument("--rows", default="", help="only rows whose name fits this regular expression")
     parser.add_argument("--limit", type=int, default=len(CHANGES), help="at most so many rows of each order")
-    parser.add_argument("--base", type=Path, help="a finished working directory of base.yaml, instead of making one")
+    parser.add_argument("--base", type=Path, help="the folder of an earlier run (with base/ and trace/ in it), instead of making one")
     options = parser.parse_args()
     chance = random.Random(options.seed)
     chosen = [change for change in CHANGES if re.search(options.rows, change.name) and change.name not in UNFIT]

@@ -198,7 +198,7 @@ def zoo_row(number: int) -> list[str]:
 def finished(folder: Path, forges: Forges, made: Path | None = None) -> Iterator[Bench]:
     """The base state: everything made, by the real rules, each job noting in ``trace/`` which functions of the library it called.
 
-    `made` is such a directory of an earlier run, to be copied.
+    `made` is such a folder of an earlier run, to be copied.
     """
     bench = Bench(folder / "base", forges, environment={"OMP_NUM_THREADS": "1"})
     if made is None:
@@ -209,6 +209,7 @@ def finished(folder: Path, forges: Forges, made: Path | None = None) -> Iterator
         bench.snakemake()
         bench.environment, bench.path = {"OMP_NUM_THREADS": "1"}, []
     else:
-        subprocess.run(["cp", "-a", made, bench.folder], check=True)
+        for part in ("base", "trace"):
+            subprocess.run(["cp", "-a", made / part, folder / part], check=True)
     yield bench
     shutil.rmtree(folder, ignore_errors=True)
