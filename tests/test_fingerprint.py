@@ -45,6 +45,7 @@ def _edit(path: Path, old: str, new: str) -> None:
         ("script.py", "cut()", "cut(); cut()", True),
         ("tuningfork/other.py", "Y = 1", "Y = 2", False),
         ("tuningfork/stamps/store.py", "OTHER = 1", "OTHER = 2", False),
+        ("tuningfork/stamps/store.py", "SIDE = 80\n", 'SIDE = 80\n"""Pixels."""\n', False),
         ("tuningfork/stamps/store.py", "return SIDE", "return SIDE + 1", False),
         ("tuningfork/stamps/store.py", "SIDE = 80\n", "SIDE = 80\nprint(SIDE)\n", True),
         ("tuningfork/stamps/store.py", "SIDE = 80\n", "SIDE = 80\nif SIDE:\n    SIDE = 64\n", True),

@@ -10,7 +10,6 @@ import contextlib
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -198,6 +197,16 @@ def _made_of() -> dict[str, dict[str, str]]:
     return {}
 
 
+def made_of(digest: str, directory: Path) -> dict[str, str] | None:
+    """What a digest of this run, or of an earlier one in that working directory, was made of (see `parts_of`); None if that is not known."""
+    if digest in _made_of():
+        return _made_of()[digest]
+    try:
+        return json.loads((directory / PARTS / f"{digest}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
 @functools.cache
 def _remembered() -> dict[str, list[Any]]:
     """What an earlier run found in files of the same size and time: parsing costs half a second, reading this nothing."""
@@ -220,13 +229,9 @@ def _remember(memory: Path, parts: Path, before: int) -> None:
             if not (path := parts / f"{digest}.json").exists():
                 parts.mkdir(exist_ok=True)
                 write_text(path, json.dumps(made_of))
-        known = sorted(_known_parts(parts), key=lambda path: path.stat().st_mtime_ns)
+        known = sorted(parts.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
         for path in known[: max(0, len(known) - MOST_PARTS)]:
             path.unlink(missing_ok=True)
-
-
-def _known_parts(parts: Path) -> Iterator[Path]:
-    return parts.glob("*.json")
 
 
 def _version(library: str) -> str:

@@ -49,7 +49,7 @@ def read_module(source: str, where: str = "<source>") -> Module:
     tree = ast.parse(source, where)
     found = Module()
     parts: dict[str, list[ast.stmt]] = {ALWAYS: []}
-    for statement in _without_docstring(tree.body):
+    for statement in _without_docstrings(tree.body):
         if _is_for_types(statement):
             continue
         if isinstance(statement, ast.Import | ast.ImportFrom):
@@ -278,7 +278,7 @@ def _spell(node: ast.AST, words: list[str]) -> None:
         words.append(name)
         if isinstance(value, list):
             if name == "body" and isinstance(node, _DOCUMENTED):
-                value = _without_docstring(value)
+                value = _without_docstrings(value)
             for item in value:
                 if isinstance(item, ast.AST):
                     _spell(item, words)
@@ -291,7 +291,6 @@ def _spell(node: ast.AST, words: list[str]) -> None:
             words.append(repr(value))
 
 
-def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
-    first = body[0] if body else None
-    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-    return body[1:] if documented else body
+def _without_docstrings(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Without texts that stand alone: the docstring, and those that describe the constant above them."""
+    return [part for part in body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant) and isinstance(part.value.value, str))]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tuningfork.errors import TuningforkError
-from tuningfork.fingerprint import PARTS
+from tuningfork.fingerprint import made_of
 
 SHOWN = 3
 _DIGEST = re.compile(r"[0-9a-f]{16}|[0-9a-f]{64}")
@@ -35,6 +35,7 @@ class Job:
     reason: str
     outputs: tuple[str, ...]
     inputs: tuple[str, ...]
+    checkpoint: bool = False
 
 
 def why(file: str, arguments: Sequence[str], directory: Path = Path()) -> str:
@@ -56,10 +57,13 @@ def why(file: str, arguments: Sequence[str], directory: Path = Path()) -> str:
     maker = {output: job for job in jobs for output in job.outputs}
     if file in maker:
         chain = _to_the_root(maker[file], maker)
-        return f"{file} is stale: {' <- '.join(job.name for job in chain)}: {_cause(chain[-1], directory)}"
+        # where a checkpoint makes what it made before, all behind it stays as it is
+        decides = next((job.name for job in chain[1:] if job.checkpoint), None)
+        state = "is stale" if decides is None else f"may be stale, as {decides} will tell"
+        return f"{file} {state}: {' <- '.join(job.name for job in chain)}: {_cause(chain[-1], directory)}"
     if jobs:
         chain = _to_the_root(jobs[-1], maker)
-        return f"{file} may be stale, {chain[-1].name} comes first and decides: {_cause(chain[-1], directory)}"
+        return f"{file} may be stale, as {jobs[-1].name} will tell: {chain[-1].name}: {_cause(chain[-1], directory)}"
     record = _record(directory, file)
     made = f"{record['rule']} made it on {datetime.fromtimestamp(record['endtime']):%Y-%m-%d %H:%M}; " if record.get("endtime") else ""
     return f"{file} is up to date: {made}its inputs, its part of the configuration and its code are those of then"
@@ -95,7 +99,7 @@ def would_run(file: str, arguments: Sequence[str], directory: Path) -> list[Job]
 def _job(event: Mapping[str, Any]) -> Job:
     files = {side: tuple(str(name).split(" (")[0] for name in event.get(side) or ()) for side in ("input", "output")}
     name = f"{event['rule_name']}[{', '.join(map(str, dict(event.get('wildcards') or {}).values()))}]"
-    return Job(name, str(event["reason"]), files["output"], files["input"])
+    return Job(name, str(event["reason"]), files["output"], files["input"], bool(event.get("is_checkpoint")))
 
 
 def _to_the_root(job: Job, maker: Mapping[str, Job]) -> list[Job]:
@@ -209,9 +213,8 @@ def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any,
 
 def _code(old: str, new: str, directory: Path) -> str:
     """Which definitions of the library changed between two fingerprints."""
-    try:
-        before, now = (json.loads((directory / PARTS / f"{digest}.json").read_text(encoding="utf-8")) for digest in (old, new))
-    except (OSError, ValueError):
+    before, now = made_of(old, directory), made_of(new, directory)
+    if before is None or now is None:
         return f"{old} -> {new} (what the first was made of is not known here)"
     return _some([name for name in sorted({*before, *now}) if before.get(name) != now.get(name)])
 

@@ -104,7 +104,7 @@ WHY = {
     "nothing": (lambda bench: None, "results/catalogues/Zoo.csv is up to date: publish_catalogue made it on "),
     "a learning rate": (
         put("models", "zoo", "training", "optimizer", value={"learning_rate": 1e-4}),
-        "publish_catalogue[Zoo] <- predict[zoo, zoo] <- train_model[zoo]: recipe.optimizer.learning_rate: 0.001 -> 0.0001",
+        "publish_catalogue[Zoo] <- train_model[zoo]: recipe.optimizer.learning_rate: 0.001 -> 0.0001",
     ),
     "a function": (function("training/optimisers.py", "make_optimizer"), "train_model[zoo]: code changed: tuningfork.training.optimisers.make_optimizer"),
     "its own code": (
@@ -116,9 +116,9 @@ WHY = {
     "deleted": (remove("results/catalogues/Zoo.csv"), "publish_catalogue[Zoo]: missing: results/catalogues/Zoo.csv"),
     "behind a checkpoint": (
         cell("zoo.csv", "z04", 4, "0.90"),
-        "may be stale, download_catalogue[zoo, table] comes first and decides: newer, and not what it was: zoo.csv",
+        "download_catalogue[zoo, table]: newer, and not what it was: zoo.csv",
     ),
-    "another sample": (put("samples", "pictures", "split", "seed", value=2), "is up to date"),
+    "another sample": (put("samples", "pictures", "split", "seed", value=2), "may be stale, as freeze_group[pictures] will tell"),
     "another title": (put("catalogues", "Zoo", "title", value="A zoo"), "publish_catalogue[Zoo]: title: Zoo: zoo applied to zoo -> A zoo"),
 }
 
@@ -132,7 +132,7 @@ def _why(base: Bench, name: str, number: int) -> str:
         given = ["-s", bench.repository / "Snakefile", "-d", bench.folder, "--configfile", configfile]
         environment = {**os.environ, "PYTHONPATH": str(bench.repository)}
         command = [sys.executable, "-c", "from tuningfork.cli import main; raise SystemExit(main())", "why", "results/catalogues/Zoo.csv", *given]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=bench.folder)
         assert done.returncode == 0, done.stderr
         return done.stdout
     finally:
