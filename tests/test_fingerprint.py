@@ -87,6 +87,21 @@ def test_what_is_remembered_on_disk_is_what_would_be_read(package: Path, monkeyp
     monkeypatch.undo()
 
 
+@pytest.mark.parametrize("kept", ["{", "[]", '{"a.py:1:1": [[], [], "digest"]}', '{"reader": "of another version", "modules": {"a.py:1:1": []}}'])
+def test_what_another_version_remembered_is_not_believed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kept: str) -> None:
+    (tmp_path / "memory.json").write_text(kept)
+    monkeypatch.setattr(fingerprint, "MEMORY", tmp_path / "memory.json")
+    monkeypatch.setattr(fingerprint.atexit, "register", lambda *_: None)
+    assert fingerprint._remembered.__wrapped__() == {}
+
+
+def test_what_this_version_remembered_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "memory.json").write_text(json.dumps({"reader": fingerprint._reader(), "modules": {"a.py:1:1": [{}, {}, []]}}))
+    monkeypatch.setattr(fingerprint, "MEMORY", tmp_path / "memory.json")
+    monkeypatch.setattr(fingerprint.atexit, "register", lambda *_: None)
+    assert fingerprint._remembered.__wrapped__() == {"a.py:1:1": [{}, {}, []]}
+
+
 def test_every_script_of_the_rules_has_a_fingerprint(repository: Path) -> None:
     scripts = sorted((repository / "workflow" / "scripts").glob("*.py"))
     digests = {fingerprint.code_of(script) for script in scripts}

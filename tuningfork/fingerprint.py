@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from tuningfork import syntax
 from tuningfork.files import write_text
 from tuningfork.syntax import ALWAYS, OWN, Module, read_module
 
@@ -208,12 +209,19 @@ def made_of(digest: str, directory: Path) -> dict[str, str] | None:
 
 
 @functools.cache
+def _reader() -> str:
+    """Digest of what reads the files: what another version of it found in them is worth nothing."""
+    return hashlib.sha256(Path(syntax.__file__).read_bytes()).hexdigest()[:16]
+
+
+@functools.cache
 def _remembered() -> dict[str, list[Any]]:
     """What an earlier run found in files of the same size and time: parsing costs half a second, reading this nothing."""
     memory, parts = MEMORY.resolve(), PARTS.resolve()  # Snakemake leaves the working directory before it ends
     try:
-        found = json.loads(memory.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        kept = json.loads(memory.read_text(encoding="utf-8"))
+        found = kept["modules"] if kept["reader"] == _reader() else {}
+    except (OSError, ValueError, KeyError, TypeError):
         found = {}
     atexit.register(_remember, memory, parts, len(found))
     return found
@@ -224,7 +232,7 @@ def _remember(memory: Path, parts: Path, before: int) -> None:
         return
     with contextlib.suppress(OSError):  # a read-only directory only costs the half second again
         if len(_remembered()) > before:
-            write_text(memory, json.dumps(dict(list(_remembered().items())[-MOST_REMEMBERED:])))
+            write_text(memory, json.dumps({"reader": _reader(), "modules": dict(list(_remembered().items())[-MOST_REMEMBERED:])}))
         for digest, made_of in _made_of().items():
             if not (path := parts / f"{digest}.json").exists():
                 parts.mkdir(exist_ok=True)
