@@ -91,7 +91,7 @@ def test_a_published_row_is_traced_to_the_bytes_of_the_archive(finished: Path) -
     mosaic = re.search(r"pixels +(resources/cache/\S+)\n +(http\S+)\n +retrieved \S+, [\d,]+ bytes, SHA-256 (\w+)", told)
     assert mosaic and published["cluster"][row] in mosaic[2]
     assert hashlib.sha256((finished / mosaic[1]).read_bytes()).hexdigest() == mosaic[3]
-    assert re.search(r"source +resources/catalogues/clash/molino2017.parquet \(vizier, SIMULATED\)\n +\S*SIM-A\S*, SHA-256 \w{64}", told)
+    assert re.search(r"source +resources/catalogues/clash/molino2017.parquet \(mast, SIMULATED\)\n +\S*SIM-A\S*, SHA-256 \w{64}", told)
 
 
 def test_a_filter_that_the_archive_lacks_is_in_the_ledger_not_in_the_void(finished: Path) -> None:
