@@ -21,8 +21,9 @@ AFTER_CHECKPOINTS = [
     ("fetch_cutouts", "collect_stamps"),
     ("freeze_group", "train_model"),
     ("train_model", "predict"),
-    ("predict", "evaluate_model"),
-    ("predict", "publish_catalogue"),
+    ("predict", "calibrate_model"),
+    ("calibrate_model", "evaluate_model"),
+    ("calibrate_model", "publish_catalogue"),
 ]
 
 
