@@ -104,7 +104,7 @@ WHY = {
     "nothing": (lambda bench: None, "results/catalogues/Zoo.csv is up to date: publish_catalogue made it on "),
     "a learning rate": (
         put("models", "zoo", "training", "optimizer", value={"learning_rate": 1e-4}),
-        "publish_catalogue[Zoo] <- train_model[zoo]: recipe.optimizer.learning_rate: 0.001 -> 0.0001",
+        " <- train_model[zoo]: recipe.optimizer.learning_rate: 0.001 -> 0.0001",
     ),
     "a function": (function("training/optimisers.py", "make_optimizer"), "train_model[zoo]: code changed: tuningfork.training.optimisers.make_optimizer"),
     "its own code": (
